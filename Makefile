@@ -1,0 +1,23 @@
+.DEFAULT_GOAL := help
+.PHONY: help image test acceptance adversarial verify-release release bench lint clean
+RECIPE ?= debian-13
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
+image: ## build, measure and sign the image (RECIPE=debian-13)
+	@npm run --silent image -- $(RECIPE)
+test: ## everything: lint, unit, contract, image, acceptance, adversarial
+	@npm run --silent test
+acceptance: ## boot the built image and check that every documented path works
+	@npm run --silent acceptance
+adversarial: ## attack the built image; each attack must meet its named refusal
+	@npm run --silent adversarial
+verify-release: ## verify the newest release directory (DIR=... for another)
+	@npm run --silent verify-release -- $(DIR)
+release: ## build a release candidate: refuses drift from the lock
+	@npm run --silent release
+bench: ## measure against peers in the same run
+	@npm run --silent bench
+lint: ## types, formatting, imports, architecture
+	@npm run --silent lint
+clean: ## remove build output; caches and keys stay
+	@npm run --silent clean

@@ -1,0 +1,43 @@
+import { FormatError } from "./errors.ts";
+
+export type JsonValue = null | boolean | number | string | readonly JsonValue[] | { readonly [key: string]: JsonValue };
+
+/**
+ * RFC 8785 (JCS) serialisation: keys sorted by UTF-16 code units, no white space, ECMAScript numbers. `undefined` members are left out.
+ * @throws TypeError on values JSON cannot hold (NaN, functions, cycles)
+ */
+export function canonicalJson(value: unknown): string {
+  if (value === null || typeof value === "boolean" || typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "number") {
+    if (!Number.isFinite(value)) throw new TypeError(`${value} has no JSON form`);
+    return JSON.stringify(value);
+  }
+  if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item ?? null)).join(",")}]`;
+  if (typeof value === "object") {
+    const members = Object.entries(value).filter(([, member]) => member !== undefined);
+    members.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+    return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`).join(",")}}`;
+  }
+  throw new TypeError(`a ${typeof value} has no JSON form`);
+}
+
+/**
+ * Parses bytes that must be exactly `canonicalJson(value)` plus one newline: no duplicate keys, no spare white space, so that no byte
+ * of a signed file is without meaning.
+ * @throws FormatError JSON_TOO_LARGE, JSON_MALFORMED, JSON_NOT_CANONICAL
+ */
+export function parseCanonicalJson(bytes: Uint8Array, maxBytes: number): JsonValue {
+  if (bytes.length > maxBytes) throw new FormatError("JSON_TOO_LARGE", { expected: `at most ${maxBytes} bytes`, actual: `${bytes.length}` });
+  let text: string;
+  let value: JsonValue;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    value = JSON.parse(text) as JsonValue;
+  } catch (cause) {
+    throw new FormatError("JSON_MALFORMED", { expected: "UTF-8 JSON", actual: (cause as Error).message, cause });
+  }
+  if (`${canonicalJson(value)}\n` !== text) {
+    throw new FormatError("JSON_NOT_CANONICAL", { expected: "RFC 8785 bytes and one newline", actual: "other bytes for the same value" });
+  }
+  return value;
+}

@@ -1,0 +1,63 @@
+/** Exit status of a command (docs/errors.md): 1 rejected, 2 wrong use, 3 undecided, 70 our bug. 0 is acceptance and never an error. */
+export type ExitStatus = 1 | 2 | 3 | 70;
+
+/** One line of the error catalogue. `meaning` and `fix` are whole sentences shown to operators and copied to docs/errors.md. */
+export interface CatalogueEntry {
+  readonly exit: ExitStatus;
+  readonly meaning: string;
+  readonly fix: string;
+}
+export type Catalogue = Readonly<Record<string, CatalogueEntry>>;
+
+export interface ErrorDetail {
+  readonly expected?: string;
+  readonly actual?: string;
+  /** A command or an action that mends this very case; the catalogue's `fix` stands in when absent. */
+  readonly fix?: string;
+  readonly cause?: unknown;
+}
+
+/**
+ * The base of every error this project throws on purpose. Each workspace has an `errors.ts` with its catalogue and one subclass,
+ * so the type system refuses a code that is not catalogued; test/errors.test.ts compares the catalogues with docs/errors.md.
+ */
+export class CodedError<Code extends string = string> extends Error {
+  readonly code: Code;
+  readonly exit: ExitStatus;
+  readonly expected: string | undefined;
+  readonly actual: string | undefined;
+  readonly fix: string;
+
+  constructor(code: Code, entry: CatalogueEntry, detail: ErrorDetail = {}) {
+    const compared =
+      detail.expected === undefined && detail.actual === undefined
+        ? entry.meaning
+        : `expected ${detail.expected ?? "-"}, got ${detail.actual ?? "-"}`;
+    super(`${code}: ${compared}`, { cause: detail.cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.exit = entry.exit;
+    this.expected = detail.expected;
+    this.actual = detail.actual;
+    this.fix = detail.fix ?? entry.fix;
+  }
+}
+
+export const formatErrors = {
+  DIGEST_MALFORMED: { exit: 2, meaning: "A digest is not 64 lower-case hex digits.", fix: "Use the digest as `sha256sum` prints it." },
+  JSON_NOT_CANONICAL: {
+    exit: 1,
+    meaning: "A file that must be canonical JSON has other bytes for the same value.",
+    fix: "Fetch the file again; do not reformat signed files.",
+  },
+  JSON_MALFORMED: { exit: 1, meaning: "A file is not JSON.", fix: "Fetch the file again." },
+  JSON_TOO_LARGE: { exit: 1, meaning: "A JSON document is larger than its reader accepts.", fix: "Fetch the file again; a genuine one is smaller." },
+  SCHEMA_MISMATCH: { exit: 1, meaning: "A document does not have the shape its schema demands.", fix: "Compare it with the schema named in the message." },
+} as const satisfies Catalogue;
+
+/** A document or value from outside that is not what it must be. */
+export class FormatError extends CodedError<keyof typeof formatErrors> {
+  constructor(code: keyof typeof formatErrors, detail?: ErrorDetail) {
+    super(code, formatErrors[code], detail);
+  }
+}
