@@ -27,7 +27,8 @@ export function canonicalJson(value: unknown): string {
  * @throws FormatError JSON_TOO_LARGE, JSON_MALFORMED, JSON_NOT_CANONICAL
  */
 export function parseCanonicalJson(bytes: Uint8Array, maxBytes: number): JsonValue {
-  if (bytes.length > maxBytes) throw new FormatError("JSON_TOO_LARGE", { expected: `at most ${maxBytes} bytes`, actual: `${bytes.length}` });
+  if (bytes.length > maxBytes)
+    throw new FormatError("JSON_TOO_LARGE", { expected: `at most ${maxBytes} bytes`, actual: `${bytes.length}` });
   let text: string;
   let value: JsonValue;
   try {
@@ -37,7 +38,10 @@ export function parseCanonicalJson(bytes: Uint8Array, maxBytes: number): JsonVal
     throw new FormatError("JSON_MALFORMED", { expected: "UTF-8 JSON", actual: (cause as Error).message, cause });
   }
   if (`${canonicalJson(value)}\n` !== text) {
-    throw new FormatError("JSON_NOT_CANONICAL", { expected: "RFC 8785 bytes and one newline", actual: "other bytes for the same value" });
+    throw new FormatError("JSON_NOT_CANONICAL", {
+      expected: "RFC 8785 bytes and one newline",
+      actual: "other bytes for the same value",
+    });
   }
   return value;
 }

@@ -44,15 +44,27 @@ export class CodedError<Code extends string = string> extends Error {
 }
 
 export const formatErrors = {
-  DIGEST_MALFORMED: { exit: 2, meaning: "A digest is not 64 lower-case hex digits.", fix: "Use the digest as `sha256sum` prints it." },
+  DIGEST_MALFORMED: {
+    exit: 2,
+    meaning: "A digest is not 64 lower-case hex digits.",
+    fix: "Use the digest as `sha256sum` prints it.",
+  },
   JSON_NOT_CANONICAL: {
     exit: 1,
     meaning: "A file that must be canonical JSON has other bytes for the same value.",
     fix: "Fetch the file again; do not reformat signed files.",
   },
   JSON_MALFORMED: { exit: 1, meaning: "A file is not JSON.", fix: "Fetch the file again." },
-  JSON_TOO_LARGE: { exit: 1, meaning: "A JSON document is larger than its reader accepts.", fix: "Fetch the file again; a genuine one is smaller." },
-  SCHEMA_MISMATCH: { exit: 1, meaning: "A document does not have the shape its schema demands.", fix: "Compare it with the schema named in the message." },
+  JSON_TOO_LARGE: {
+    exit: 1,
+    meaning: "A JSON document is larger than its reader accepts.",
+    fix: "Fetch the file again; a genuine one is smaller.",
+  },
+  SCHEMA_MISMATCH: {
+    exit: 1,
+    meaning: "A document does not have the shape its schema demands.",
+    fix: "Compare it with the schema named in the message.",
+  },
 } as const satisfies Catalogue;
 
 /** A document or value from outside that is not what it must be. */

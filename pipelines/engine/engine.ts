@@ -3,7 +3,13 @@ import type { OutputRef, Plan, StepRecord } from "../step.ts";
 export type EngineEvent =
   | { readonly type: "plan"; readonly steps: number; readonly time: string }
   | { readonly type: "step-started"; readonly step: string; readonly title: string; readonly time: string }
-  | { readonly type: "step-progress"; readonly step: string; readonly doneBytes: number; readonly totalBytes: number; readonly time: string }
+  | {
+      readonly type: "step-progress";
+      readonly step: string;
+      readonly doneBytes: number;
+      readonly totalBytes: number;
+      readonly time: string;
+    }
   | {
       readonly type: "step-finished";
       readonly step: string;
