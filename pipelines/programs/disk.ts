@@ -1,0 +1,68 @@
+// Lays out the disk: ESP and slot A. Slot B and /var are made by the machine at its first boot, on whatever disk it has.
+// disk --sealed DIR --uki FILE --bootloader FILE --version V --seed UUID --esp-mib N --root-mib N --verity-mib N --image-gib N --out DIR
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { readFlags, sourceDateEpoch, tool } from "./tool.ts";
+
+const flag = readFlags(process.argv.slice(2));
+const version = flag("version");
+const sealed = flag("sealed");
+const out = flag("out");
+const definitions = "/tmp/definitions";
+const esp = "/tmp/esp";
+const disk = "/tmp/disk.raw";
+
+const uuid = (hex: string) => hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+
+function definition(name: string, fields: Readonly<Record<string, string>>): void {
+  const lines = Object.entries(fields).map(([key, value]) => `${key}=${value}`);
+  writeFileSync(join(definitions, `${name}.conf`), `[Partition]\n${lines.join("\n")}\n`);
+}
+
+function writeDefinitions(rootHash: string): void {
+  mkdirSync(definitions);
+  const fixed = (mib: string) => ({ SizeMinBytes: `${mib}M`, SizeMaxBytes: `${mib}M` });
+  definition("10-esp", { Type: "esp", Label: "esp", Format: "vfat", CopyFiles: `${esp}:/`, ...fixed(flag("esp-mib")) });
+  // systemd-veritysetup-generator finds both by their UUIDs: the two halves of the root hash.
+  definition("20-root", {
+    Type: "root",
+    Label: `root_${version}`,
+    UUID: uuid(rootHash.slice(0, 32)),
+    CopyBlocks: join(sealed, "root.erofs"),
+    ...fixed(flag("root-mib")),
+  });
+  definition("21-root-verity", {
+    Type: "root-verity",
+    Label: `root_${version}_verity`,
+    UUID: uuid(rootHash.slice(32)),
+    CopyBlocks: join(sealed, "root.verity"),
+    ...fixed(flag("verity-mib")),
+  });
+}
+
+function writeEsp(): void {
+  for (const path of ["EFI/BOOT", "EFI/systemd", "EFI/Linux", "loader"]) mkdirSync(join(esp, path), { recursive: true });
+  // "+3": three tries to reach boot-complete.target, then the boot loader prefers the other slot (systemd.io/AUTOMATIC_BOOT_ASSESSMENT).
+  copyFileSync(flag("uki"), join(esp, `EFI/Linux/secai_${version}+3.efi`));
+  copyFileSync(flag("bootloader"), join(esp, "EFI/BOOT/BOOTX64.EFI"));
+  copyFileSync(flag("bootloader"), join(esp, "EFI/systemd/systemd-bootx64.efi"));
+  writeFileSync(join(esp, "loader/loader.conf"), "timeout 0\nconsole-mode keep\neditor no\nsecure-boot-enroll off\n");
+  tool("find", [esp, "-exec", "touch", "-h", "-d", `@${sourceDateEpoch()}`, "{}", "+"]);
+}
+
+const rootHash = readFileSync(join(sealed, "ROOT_HASH"), "utf8").trim();
+writeDefinitions(rootHash);
+writeEsp();
+tool("systemd-repart", [
+  `--definitions=${definitions}`,
+  `--seed=${flag("seed")}`,
+  "--empty=create",
+  "--size=auto",
+  "--dry-run=no",
+  "--offline=yes",
+  "--no-pager",
+  disk,
+]);
+tool("zstd", ["-q", "-3", "-T2", disk, "-o", join(out, "disk.raw.zst")]);
+tool("qemu-img", ["convert", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zstd", disk, join(out, "disk.qcow2")]);
+tool("qemu-img", ["resize", "-q", "-f", "qcow2", join(out, "disk.qcow2"), `${flag("image-gib")}G`]);

@@ -1,0 +1,79 @@
+// Makes a root file system from a folder of locked packages: a local archive index, then mmdebstrap on nothing but that archive.
+// make-root --debs DIR --suite NAME --architecture ARCH --docs keep|drop --out DIR
+import { createHash } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { readFlags, tool, toolOutput } from "./tool.ts";
+
+const flag = readFlags(process.argv.slice(2));
+const debs = flag("debs");
+const suite = flag("suite");
+const architecture = flag("architecture");
+
+/** Path exclusions that dpkg applies while unpacking; licences stay. */
+const dropDocs = [
+  "path-exclude=/usr/share/man/*",
+  "path-exclude=/usr/share/locale/*",
+  "path-exclude=/usr/share/info/*",
+  "path-exclude=/usr/share/lintian/*",
+  "path-exclude=/usr/share/bug/*",
+  "path-exclude=/usr/share/doc/*",
+  "path-include=/usr/share/doc/*/copyright",
+];
+
+const sha256 = (data: Uint8Array | string) => createHash("sha256").update(data).digest("hex");
+
+/** One stanza of a Packages index, and the package's name. */
+function indexStanza(file: string): { readonly name: string; readonly text: string } {
+  const control = toolOutput("dpkg-deb", ["--field", join(debs, file)]);
+  const name = /^Package: (\S+)$/m.exec(control)?.[1];
+  if (name === undefined) throw new Error(`${file} names no package`);
+  const bytes = readFileSync(join(debs, file));
+  return { name, text: `${control.trimEnd()}\nFilename: pool/${file}\nSize: ${bytes.length}\nSHA256: ${sha256(bytes)}\n` };
+}
+
+/** A one-suite archive over the folder of packages. Unsigned: each file was checked against the lock when it was fetched. */
+function writeArchive(archive: string): readonly string[] {
+  const stanzas = readdirSync(debs)
+    .filter((file) => file.endsWith(".deb"))
+    .sort()
+    .map(indexStanza);
+  const packages = stanzas.map(({ text }) => text).join("\n");
+  const path = `main/binary-${architecture}/Packages`;
+  const dist = join(archive, "dists", suite);
+  mkdirSync(join(dist, `main/binary-${architecture}`), { recursive: true });
+  writeFileSync(join(dist, path), packages);
+  const release = [
+    `Suite: ${suite}`,
+    `Codename: ${suite}`,
+    "Components: main",
+    `Architectures: ${architecture}`,
+    "SHA256:",
+    ` ${sha256(packages)} ${Buffer.byteLength(packages)} ${path}`,
+  ];
+  writeFileSync(join(dist, "Release"), `${release.join("\n")}\n`);
+  symlinkSync(debs, join(archive, "pool"));
+  return stanzas.map(({ name }) => name);
+}
+
+const archive = "/tmp/archive";
+const names = writeArchive(archive);
+tool(
+  "mmdebstrap",
+  [
+    "--mode=root",
+    "--variant=essential",
+    "--format=directory",
+    `--architectures=${architecture}`,
+    '--aptopt=APT::Install-Recommends "false"',
+    '--aptopt=APT::Sandbox::User "root"',
+    ...(flag("docs") === "drop" ? dropDocs.map((line) => `--dpkgopt=${line}`) : []),
+    "--skip=download/empty,essential/unlink",
+    `--include=${names.join(",")}`,
+    suite,
+    flag("out"),
+    `deb [trusted=yes] copy:${archive} ${suite} main`,
+  ],
+  // Kernel packages would make an initrd with initramfs-tools; ours is made by a step of its own.
+  { env: { INITRD: "No", TMPDIR: "/tmp" } },
+);

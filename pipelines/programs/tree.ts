@@ -1,0 +1,114 @@
+// Turns the distribution's root into the appliance's: overlays, services, unit presets, everything removed that must not ship.
+// tree --root DIR --overlays DIR,DIR --services DIR --programs DIR --remove FILE --image-id ID --version V --out DIR --dpkg DIR
+import { createHash } from "node:crypto";
+import {
+  chmodSync,
+  cpSync,
+  globSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { canonicalJson } from "@secai/formats/canonical-json";
+import { readFlags, tool } from "./tool.ts";
+
+const flag = readFlags(process.argv.slice(2));
+const tree = flag("out");
+const inTree = (path: string) => join(tree, path);
+
+/** Copies an overlay so that the checkout's umask and owner leave no trace: 0755 for folders and programs, 0644 for the rest. */
+function overlay(from: string, to: string): void {
+  for (const name of readdirSync(from).sort()) {
+    const source = join(from, name);
+    const target = join(to, name);
+    const stat = lstatSync(source);
+    if (stat.isDirectory()) {
+      const existing = lstatSync(target, { throwIfNoEntry: false });
+      if (existing === undefined) mkdirSync(target, { mode: 0o755 });
+      overlay(source, target);
+      continue;
+    }
+    rmSync(target, { force: true });
+    if (stat.isSymbolicLink()) symlinkSync(readlinkSync(source), target);
+    else install(source, target, (stat.mode & 0o100) === 0 ? 0o644 : 0o755);
+  }
+}
+
+function install(source: string, target: string, mode: number): void {
+  writeFileSync(target, readFileSync(source));
+  chmodSync(target, mode);
+}
+
+function folder(path: string): string {
+  mkdirSync(inTree(path), { recursive: true, mode: 0o755 });
+  return inTree(path);
+}
+
+/** The sealed manifest: what the service runner may start. Shape shared with services-src/kit. */
+function installServices(bundles: string): void {
+  const services: Record<string, { path: string; sha256: string }> = {};
+  folder("usr/lib/secure-ai/services");
+  for (const file of readdirSync(bundles).sort()) {
+    const path = `/usr/lib/secure-ai/services/${file}`;
+    install(join(bundles, file), inTree(path), 0o644);
+    services[file.replace(/\.mjs$/, "")] = {
+      path,
+      sha256: createHash("sha256")
+        .update(readFileSync(join(bundles, file)))
+        .digest("hex"),
+    };
+  }
+  writeFileSync(inTree("usr/lib/secure-ai/services.json"), `${canonicalJson({ schema: 1, services })}\n`, { mode: 0o644 });
+}
+
+function installPrograms(programs: string): void {
+  folder("usr/libexec/secure-ai");
+  for (const file of readdirSync(programs).sort()) install(join(programs, file), inTree(`usr/libexec/secure-ai/${file}`), 0o644);
+}
+
+/** Globs below the tree, one a line; `#` starts a comment. A line that matches nothing is fine: package sets differ. */
+function removeListed(list: string): void {
+  for (const line of readFileSync(list, "utf8").split("\n")) {
+    const pattern = line.replace(/#.*/, "").trim();
+    if (pattern === "") continue;
+    if (pattern.includes("..")) throw new Error(`${list}: ${pattern} leaves the tree`);
+    for (const match of globSync(pattern.replace(/^\//, ""), { cwd: tree }))
+      rmSync(join(tree, match), { recursive: true, force: true });
+  }
+}
+
+function identify(imageId: string, version: string): void {
+  const path = inTree("usr/lib/os-release");
+  const lines = readFileSync(path, "utf8")
+    .trimEnd()
+    .split("\n")
+    .filter((line) => !line.startsWith("IMAGE_"));
+  writeFileSync(path, `${[...lines, `IMAGE_ID=${imageId}`, `IMAGE_VERSION=${version}`].join("\n")}\n`);
+  // An empty file: systemd then uses a transient id instead of asking first-boot questions (machine-id(5)).
+  writeFileSync(inTree("etc/machine-id"), "");
+}
+
+/** /var is a volume of its own on the machine; only its mount point ships. */
+function emptyVar(): void {
+  for (const name of readdirSync(inTree("var"))) rmSync(inTree(join("var", name)), { recursive: true, force: true });
+}
+
+tool("cp", ["-a", "--reflink=auto", `${flag("root")}/.`, tree]);
+cpSync(inTree("var/lib/dpkg"), flag("dpkg"), { recursive: true });
+for (const source of flag("overlays").split(",")) overlay(source, tree);
+installServices(flag("services"));
+installPrograms(flag("programs"));
+identify(flag("image-id"), flag("version"));
+tool("systemd-sysusers", [`--root=${tree}`]);
+for (const backup of ["passwd-", "group-", "shadow-", "gshadow-", ".pwd.lock"])
+  rmSync(inTree(join("etc", backup)), { force: true });
+tool("systemctl", [`--root=${tree}`, "--quiet", "--preset-mode=full", "preset-all"]);
+removeListed(flag("remove"));
+emptyVar();
+for (const path of ["efi", "boot", "var"]) folder(path);

@@ -1,0 +1,67 @@
+// Builds the unified kernel image that carries the root hash and the PCR 11 policy, and signs it and the boot loader for Secure Boot.
+// uki --root DIR --tree DIR --initrd FILE --root-hash FILE --arguments TEXT --db-crt F --db-key F --pcr-pub F --pcr-key F --out DIR
+import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { readFlags, sourceDateEpoch, tool } from "./tool.ts";
+
+const flag = readFlags(process.argv.slice(2));
+const out = flag("out");
+const root = flag("root");
+
+/** systemd's boot phases whose PCR 11 value is signed: a key sealed to it opens up to the end of start-up (systemd-measure(1)). */
+const phases = [
+  "enter-initrd",
+  "enter-initrd:leave-initrd",
+  "enter-initrd:leave-initrd:sysinit",
+  "enter-initrd:leave-initrd:sysinit:ready",
+].join(" ");
+
+function only(names: readonly string[], what: string): string {
+  const [first, ...rest] = names;
+  if (first === undefined || rest.length > 0) throw new Error(`expected one ${what}, found ${names.length}`);
+  return first;
+}
+
+/** sbsign and systemd-sbsign write the wall clock into the signature; osslsigncode takes the time, so the bytes repeat. */
+function signPe(unsigned: string, signed: string): void {
+  rmSync(signed, { force: true });
+  tool("osslsigncode", [
+    "sign",
+    "-h",
+    "sha256",
+    "-time",
+    String(sourceDateEpoch()),
+    "-certs",
+    flag("db-crt"),
+    "-key",
+    flag("db-key"),
+    "-in",
+    unsigned,
+    "-out",
+    signed,
+  ]);
+}
+
+const release = only(readdirSync(join(root, "usr/lib/modules")), "kernel");
+const efi = join(root, "usr/lib/systemd/boot/efi");
+const rootHash = readFileSync(flag("root-hash"), "utf8").trim();
+const commandLine = `roothash=${rootHash} ${flag("arguments")}`;
+writeFileSync("/tmp/cmdline", commandLine);
+copyFileSync(join(root, "boot", `vmlinuz-${release}`), "/tmp/vmlinuz");
+
+tool("ukify", [
+  "build",
+  "--linux=/tmp/vmlinuz",
+  `--initrd=${flag("initrd")}`,
+  "--cmdline=@/tmp/cmdline",
+  `--os-release=@${join(flag("tree"), "usr/lib/os-release")}`,
+  `--uname=${release}`,
+  `--stub=${join(efi, "linuxx64.efi.stub")}`,
+  `--pcr-private-key=${flag("pcr-key")}`,
+  `--pcr-public-key=${flag("pcr-pub")}`,
+  `--phases=${phases}`,
+  "--pcr-banks=sha256",
+  "--output=/tmp/uki.unsigned.efi",
+]);
+signPe("/tmp/uki.unsigned.efi", join(out, "uki.efi"));
+signPe(join(efi, "systemd-bootx64.efi"), join(out, "bootx64.efi"));
