@@ -1,0 +1,75 @@
+import { type Catalogue, CodedError, type ErrorDetail } from "@secai/formats/errors";
+
+export const engineErrors = {
+  STEP_FAILED: {
+    exit: 1,
+    meaning: "A build step ended with an exit status other than 0.",
+    fix: "Read the log named in the message; `scripts/secai step shell ID` opens the same sandbox.",
+  },
+  STEP_OUTPUT_MISSING: {
+    exit: 70,
+    meaning: "A build step ended well without making an output it declares.",
+    fix: "Correct the step's program or its declared outputs.",
+  },
+  STEP_OUTPUT_UNDECLARED: {
+    exit: 70,
+    meaning: "A build step left something in /out that it does not declare.",
+    fix: "Declare the output, or write scratch files to /tmp.",
+  },
+  STEP_SOURCE_CHANGED: {
+    exit: 3,
+    meaning: "A source file or program changed after the plan was made.",
+    fix: "Run the command again without editing the files meanwhile.",
+  },
+  STEP_UNKNOWN: { exit: 2, meaning: "The plan has no step of this name.", fix: "List the steps with `scripts/secai plan`." },
+  PLAN_INVALID: {
+    exit: 70,
+    meaning: "A plan refers to something it does not hold, or its steps are not in an order in which they can run.",
+    fix: "Correct the code that makes the plan.",
+  },
+  BUILD_CANCELLED: { exit: 3, meaning: "The build was stopped before it ended.", fix: "Run it again; finished steps are kept." },
+  SECRET_MISSING: {
+    exit: 2,
+    meaning: "A step needs a key that is not in the keyring.",
+    fix: "Make the keys with `scripts/secai keys init`.",
+  },
+  SANDBOX_UNAVAILABLE: {
+    exit: 3,
+    meaning: "bubblewrap cannot make a sandbox on this machine.",
+    fix: "Install it with `apt-get install bubblewrap` and run on the machine itself, not in a chroot or a locked-down container.",
+  },
+  USER_NAMESPACE_UNAVAILABLE: {
+    exit: 3,
+    meaning: "An ordinary user cannot make a user namespace with subordinate ids on this machine.",
+    fix: "Run as root, or: `apt-get install uidmap`, `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER`, and allow user namespaces (`sysctl kernel.unprivileged_userns_clone=1`, on Ubuntu also `kernel.apparmor_restrict_unprivileged_userns=0`).",
+  },
+  BLOB_MISMATCH: {
+    exit: 1,
+    meaning: "A file has other bytes than the digest under which it was to be stored.",
+    fix: "Fetch it again; the bad file was not kept.",
+  },
+  CACHE_BUSY: {
+    exit: 3,
+    meaning: "Another run uses the cache, so nothing can be removed from it.",
+    fix: "Wait for the other run to end and try again.",
+  },
+  CACHE_CORRUPT: {
+    exit: 1,
+    meaning: "Entries of the cache had other content than their records say. They were removed.",
+    fix: "Run the build again; it makes them anew. If this repeats, check the disk.",
+  },
+  CACHE_USAGE: {
+    exit: 2,
+    meaning: "A cache or step command was called in a wrong way.",
+    fix: "Run `scripts/secai cache --help` or `scripts/secai step --help`.",
+  },
+} as const satisfies Catalogue;
+
+export type EngineErrorCode = keyof typeof engineErrors;
+
+/** A build that could not be done, or a cache that could not be used. */
+export class EngineError extends CodedError<EngineErrorCode> {
+  constructor(code: EngineErrorCode, detail?: ErrorDetail) {
+    super(code, engineErrors[code], detail);
+  }
+}
