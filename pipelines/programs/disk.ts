@@ -1,5 +1,5 @@
 // Lays out the disk: ESP and slot A. Slot B and /var are made by the machine at its first boot, on whatever disk it has.
-// disk --sealed DIR --uki FILE --bootloader FILE --version V --seed UUID --esp-mib N --root-mib N --verity-mib N --image-gib N --out DIR
+// disk --sealed DIR --root-hash FILE --uki FILE --bootloader FILE --version V --seed UUID --esp-mib N --root-mib N --verity-mib N --image-gib N --out DIR
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readFlags, sourceDateEpoch, tool } from "./tool.ts";
@@ -50,7 +50,7 @@ function writeEsp(): void {
   tool("find", [esp, "-exec", "touch", "-h", "-d", `@${sourceDateEpoch()}`, "{}", "+"]);
 }
 
-const rootHash = readFileSync(join(sealed, "ROOT_HASH"), "utf8").trim();
+const rootHash = readFileSync(flag("root-hash"), "utf8").trim();
 writeDefinitions(rootHash);
 writeEsp();
 tool("systemd-repart", [

@@ -1,7 +1,7 @@
 // Seals a tree: a compressed erofs image and its dm-verity hash tree. Same tree, same bytes.
-// seal --tree DIR --version V --out DIR   writes root.erofs, root.verity and ROOT_HASH
+// seal --tree DIR --version V --out DIR --root-hash FILE   writes root.erofs and root.verity
 import { createHash } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readFlags, sourceDateEpoch, tool } from "./tool.ts";
 
@@ -16,6 +16,7 @@ function derivedUuid(purpose: string): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
+mkdirSync(out);
 const erofs = join(out, "root.erofs");
 // lz4hc: decompression is nearly free at boot; 64 KiB clusters are where its ratio flattens.
 tool("mkfs.erofs", [
@@ -34,10 +35,10 @@ tool("veritysetup", [
   "--hash=sha256",
   `--salt=${derived("verity salt")}`,
   `--uuid=${derivedUuid("verity")}`,
-  `--root-hash-file=${join(out, "root-hash")}`,
+  "--root-hash-file=/tmp/root-hash",
   erofs,
   join(out, "root.verity"),
 ]);
-const rootHash = readFileSync(join(out, "root-hash"), "utf8").trim();
+const rootHash = readFileSync("/tmp/root-hash", "utf8").trim();
 if (!/^[0-9a-f]{64}$/.test(rootHash)) throw new Error(`veritysetup wrote no root hash but ${rootHash.length} characters`);
-writeFileSync(join(out, "ROOT_HASH"), `${rootHash}\n`);
+writeFileSync(flag("root-hash"), `${rootHash}\n`);

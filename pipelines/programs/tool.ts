@@ -47,7 +47,7 @@ export function toolOutput(command: string, args: readonly string[], options: { 
 
 /** Seconds since 1970 that stand in for "now" everywhere in the image. */
 export function sourceDateEpoch(): number {
-  const value = Number(process.env["SOURCE_DATE_EPOCH"]);
+  const value = Number(process.env.SOURCE_DATE_EPOCH);
   if (!Number.isSafeInteger(value) || value <= 0) throw new Error("SOURCE_DATE_EPOCH is not set");
   return value;
 }

@@ -1,5 +1,5 @@
 // Turns the distribution's root into the appliance's: overlays, services, unit presets, everything removed that must not ship.
-// tree --root DIR --overlays DIR,DIR --services DIR --programs DIR --remove FILE --image-id ID --version V --out DIR --dpkg DIR
+// tree --root DIR --overlays DIR,DIR --services DIR --programs DIR --purge PKG,PKG --remove GLOB,GLOB --image-id ID --version V --out DIR --dpkg DIR
 import { createHash } from "node:crypto";
 import {
   chmodSync,
@@ -72,16 +72,26 @@ function installPrograms(programs: string): void {
   for (const file of readdirSync(programs).sort()) install(join(programs, file), inTree(`usr/libexec/secure-ai/${file}`), 0o644);
 }
 
-/** Globs below the tree, one a line; `#` starts a comment. A line that matches nothing is fine: package sets differ. */
-function removeListed(list: string): void {
-  for (const line of readFileSync(list, "utf8").split("\n")) {
-    const pattern = line.replace(/#.*/, "").trim();
-    if (pattern === "") continue;
-    if (pattern.includes("..")) throw new Error(`${list}: ${pattern} leaves the tree`);
-    for (const match of globSync(pattern.replace(/^\//, ""), { cwd: tree }))
-      rmSync(join(tree, match), { recursive: true, force: true });
+/** Path globs of the recipe. One that matches nothing is fine: package sets differ between architectures. */
+function removePaths(patterns: readonly string[]): void {
+  for (const pattern of patterns) {
+    if (!pattern.startsWith("/") || pattern.split("/").includes("..")) throw new Error(`${pattern} leaves the tree`);
+    for (const match of globSync(pattern.slice(1), { cwd: tree })) rmSync(join(tree, match), { recursive: true, force: true });
   }
 }
+
+/** Takes packages out of the tree and of its package database, whatever depends on them: the recipe says why. */
+function purge(packages: readonly string[]): void {
+  const installed = packages.filter(
+    (name) => lstatSync(inTree(`var/lib/dpkg/info/${name}.list`), { throwIfNoEntry: false }) !== undefined,
+  );
+  if (installed.length > 0) tool("dpkg", [`--root=${tree}`, "--purge", "--force-depends", "--no-triggers", ...installed]);
+}
+
+const list = (name: string) =>
+  flag(name)
+    .split(",")
+    .filter((item) => item !== "");
 
 function identify(imageId: string, version: string): void {
   const path = inTree("usr/lib/os-release");
@@ -100,15 +110,15 @@ function emptyVar(): void {
 }
 
 tool("cp", ["-a", "--reflink=auto", `${flag("root")}/.`, tree]);
+purge(list("purge"));
 cpSync(inTree("var/lib/dpkg"), flag("dpkg"), { recursive: true });
-for (const source of flag("overlays").split(",")) overlay(source, tree);
+removePaths(list("remove"));
+for (const source of list("overlays")) overlay(source, tree);
 installServices(flag("services"));
 installPrograms(flag("programs"));
 identify(flag("image-id"), flag("version"));
 tool("systemd-sysusers", [`--root=${tree}`]);
-for (const backup of ["passwd-", "group-", "shadow-", "gshadow-", ".pwd.lock"])
-  rmSync(inTree(join("etc", backup)), { force: true });
+for (const name of ["passwd-", "group-", "shadow-", "gshadow-", ".pwd.lock"]) rmSync(inTree(join("etc", name)), { force: true });
 tool("systemctl", [`--root=${tree}`, "--quiet", "--preset-mode=full", "preset-all"]);
-removeListed(flag("remove"));
 emptyVar();
 for (const path of ["efi", "boot", "var"]) folder(path);

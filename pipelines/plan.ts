@@ -1,0 +1,201 @@
+import { createHash } from "node:crypto";
+import { canonicalJson } from "@secai/formats/canonical-json";
+import { type Sha256, sha256 } from "@secai/formats/digest";
+import { PipelineError } from "./errors.ts";
+import type { Lock } from "./lock/lock.ts";
+import type { Recipe } from "./recipe/recipe.ts";
+import type { OutputRef, Plan, Step } from "./step.ts";
+import { bundleStep, serviceSbomStep } from "./steps/bundle.ts";
+import { type NpmLock, npmClosure } from "./steps/closure.ts";
+import { outputOf } from "./steps/exec.ts";
+import { type BootKeys, diskStep, imageSbomStep, initrdStep, measureStep, sealStep, treeStep, ukiStep } from "./steps/image.ts";
+import { fetchStep, rootStep, toolRoot } from "./steps/root.ts";
+
+/** Public halves of the keys as the plan sees them; private ones stay with the engine. */
+export interface PlanKeys {
+  readonly publicFiles: Readonly<Record<"PK.crt" | "KEK.crt" | "db.crt" | "pcr.pub" | "guid", string>>;
+  identity(name: "db.key" | "pcr.key"): Sha256;
+}
+
+export interface PlanInputs {
+  readonly recipe: Recipe;
+  readonly lock: Lock;
+  readonly npm: NpmLock;
+  readonly keys: PlanKeys;
+  /** Seconds since 1970. */
+  readonly sourceDateEpoch: number;
+}
+
+/** Programs that units call without the service runner: bundle name and entry file. */
+const imagePrograms = {
+  "secai-run": { entry: "services-src/kit/programs/secai-run.ts", workspace: "services-src/kit" },
+  "secai-evidence": { entry: "attest/verify/evidence.ts", workspace: "attest/verify" },
+} as const;
+
+/** Services that come with the kit rather than with a folder of their own. */
+const kitServices = { credentials: "services-src/kit/programs/credentials.ts" } as const;
+
+const text = (content: string) => ({ kind: "text", content }) as const;
+
+/** A stable UUID for everything on the disk that needs one (RFC 9562, version 8). */
+function seedOf(recipe: Recipe): string {
+  const hex = createHash("sha256").update(`secai disk ${recipe.id} ${recipe.version}`).digest("hex");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+}
+
+/** Steps that make the root file system "machine": QEMU, firmware, a software TPM and the peers' tools that tests compare with. */
+export function machineRootSteps({
+  recipe,
+  lock,
+  sourceDateEpoch,
+}: Pick<PlanInputs, "recipe" | "lock" | "sourceDateEpoch">): Step[] {
+  return [
+    fetchStep("machine", lock.roots.machine),
+    rootStep({
+      root: "machine",
+      title: "tool root for machines",
+      suite: recipe.base.release,
+      architecture: recipe.base.architecture,
+      tools: { kind: "host" },
+      docs: "drop",
+      sourceDateEpoch,
+    }),
+  ];
+}
+
+export const machineRoot = outputOf("root.machine", "root");
+
+function rootSteps({ recipe, lock, sourceDateEpoch }: PlanInputs): Step[] {
+  const common = { suite: recipe.base.release, architecture: recipe.base.architecture, docs: "drop", sourceDateEpoch } as const;
+  return [
+    fetchStep("build", lock.roots.build),
+    fetchStep("image", lock.roots.image),
+    rootStep({ ...common, root: "build", title: "tool root for builds", tools: { kind: "host" } }),
+    rootStep({ ...common, root: "image", title: "distribution root", tools: toolRoot }),
+  ];
+}
+
+function bundleSteps({ recipe, npm, sourceDateEpoch }: PlanInputs): Step[] {
+  const bundle = (name: string, entry: string, workspace: string) => {
+    const { workspaces, modules } = npmClosure(npm, workspace);
+    const own = { [`@secai/${workspace.slice(workspace.lastIndexOf("/") + 1)}`]: workspace, ...workspaces };
+    return [
+      bundleStep({ name, entry, workspaces: own, modules, sourceDateEpoch }),
+      serviceSbomStep({ name, version: recipe.version, modules, sourceDateEpoch }),
+    ];
+  };
+  return [
+    ...recipe.services.flatMap((name) => bundle(name, `services-src/${name}/main.ts`, `services-src/${name}`)),
+    ...Object.entries(kitServices).flatMap(([name, entry]) => bundle(name, entry, "services-src/kit")),
+    ...Object.entries(imagePrograms).flatMap(([name, { entry, workspace }]) => bundle(name, entry, workspace)),
+  ];
+}
+
+/** Every bundle of the image: each has an SBOM and its file in the release. */
+export function bundleNames(recipe: Recipe): readonly string[] {
+  return [...recipe.services, ...Object.keys(kitServices), ...Object.keys(imagePrograms)];
+}
+
+function imageSteps({ recipe, lock, keys, sourceDateEpoch }: PlanInputs): Step[] {
+  const common = { version: recipe.version, sourceDateEpoch };
+  const { publicFiles } = keys;
+  const bootKeys: BootKeys = {
+    dbCertificate: text(publicFiles["db.crt"]),
+    pcrPublicKey: text(publicFiles["pcr.pub"]),
+    dbKey: { name: "db.key", identity: keys.identity("db.key") },
+    pcrKey: { name: "pcr.key", identity: keys.identity("pcr.key") },
+  };
+  const certificates = {
+    "PK.crt": text(publicFiles["PK.crt"]),
+    "KEK.crt": text(publicFiles["KEK.crt"]),
+    "db.crt": text(publicFiles["db.crt"]),
+    guid: text(publicFiles.guid),
+  };
+  return [
+    treeStep({
+      ...common,
+      imageId: "secai-os",
+      overlays: recipe.overlays,
+      remove: recipe.remove,
+      services: [...recipe.services, ...Object.keys(kitServices)],
+      programs: Object.keys(imagePrograms),
+    }),
+    initrdStep({ ...common, list: "image/initrd.files", overlay: recipe.initrd.overlay, modules: recipe.initrd.modules }),
+    sealStep(common),
+    ukiStep({ ...common, kernelArguments: recipe.kernelArguments, keys: bootKeys }),
+    measureStep({ ...common, certificates }),
+    diskStep({ ...common, seed: seedOf(recipe), ...recipe.disk }),
+    imageSbomStep({ ...common, lock: text(canonicalJson(lock)), services: bundleNames(recipe) }),
+  ];
+}
+
+/**
+ * The steps of a recipe, in an order in which they can run.
+ * @throws PipelineError PLAN_UNSUPPORTED when the recipe asks for a GPU backend or an output that this version cannot build
+ */
+export function planSteps(inputs: PlanInputs): readonly Step[] {
+  refuse("gpuBackends", inputs.recipe.gpuBackends, ["cpu"]);
+  refuse("outputs", inputs.recipe.outputs, ["raw.zst", "qcow2"]);
+  return [...rootSteps(inputs), ...bundleSteps(inputs), ...imageSteps(inputs)];
+}
+
+function refuse(what: string, wanted: readonly string[], known: readonly string[]): void {
+  const unknown = wanted.filter((name) => !known.includes(name));
+  if (unknown.length > 0)
+    throw new PipelineError("PLAN_UNSUPPORTED", { expected: `${what} among ${known.join(", ")}`, actual: unknown.join(", ") });
+}
+
+function releaseOutputs(recipe: Recipe): Record<string, OutputRef> {
+  const media = { "disk.raw.zst": "raw", "disk.qcow2": "qcow2" } as const;
+  const wanted = new Set(recipe.outputs.map((kind) => `disk.${kind}`));
+  const bundles = bundleNames(recipe);
+  return {
+    ...Object.fromEntries(
+      Object.entries(media).flatMap(([name, output]) => (wanted.has(name) ? [[name, outputOf("disk", output)]] : [])),
+    ),
+    "uki.efi": outputOf("uki", "uki"),
+    "bootx64.efi": outputOf("uki", "bootloader"),
+    ROOT_HASH: outputOf("seal", "rootHash"),
+    "measurements.json": outputOf("measure", "measurements"),
+    "sbom/image.cdx.json": outputOf("sbom.image", "sbom"),
+    ...Object.fromEntries(bundles.map((name) => [`sbom/${name}.cdx.json`, outputOf(`sbom.${name}`, "sbom")])),
+    ...Object.fromEntries(bundles.map((name) => [`services/${name}.mjs`, outputOf(`bundle.${name}`, "bundle")])),
+  };
+}
+
+function lookUp(what: string, names: readonly string[], digests: Readonly<Record<string, Sha256>>): Record<string, Sha256> {
+  const found: Record<string, Sha256> = {};
+  for (const name of names) {
+    const digest = digests[name];
+    if (digest === undefined)
+      throw new PipelineError("PLAN_UNRESOLVED", { expected: `a digest of ${what} ${name}`, actual: "none" });
+    found[name] = digest;
+  }
+  return found;
+}
+
+export interface SourceDigests {
+  readonly files: Readonly<Record<string, Sha256>>;
+  readonly programs: Readonly<Record<string, Sha256>>;
+}
+
+/**
+ * A plan: pure, so that the same recipe, lock, keys and sources give the same plan on any machine.
+ * @throws PipelineError PLAN_UNSUPPORTED, PLAN_UNRESOLVED
+ */
+export function plan(inputs: PlanInputs, sources: SourceDigests, steps: readonly Step[] = planSteps(inputs)): Plan {
+  const { recipe, lock, sourceDateEpoch } = inputs;
+  return {
+    recipe: {
+      id: recipe.id,
+      version: recipe.version,
+      digest: sha256(canonicalJson(recipe)),
+      lockDigest: sha256(canonicalJson(lock)),
+    },
+    sourceDateEpoch,
+    sources: lookUp("source", Object.keys(sources.files), sources.files),
+    programs: lookUp("program", Object.keys(sources.programs), sources.programs),
+    steps,
+    outputs: releaseOutputs(recipe),
+  };
+}

@@ -1,0 +1,239 @@
+import type { ExecStep, Input, Secret } from "../step.ts";
+import { directory, file, outputOf, programStep } from "./exec.ts";
+import { toolRoot } from "./root.ts";
+
+interface Common {
+  readonly version: string;
+  readonly sourceDateEpoch: number;
+}
+
+export interface TreeInputs extends Common {
+  readonly imageId: string;
+  /** Repository folders laid over the root, in order. */
+  readonly overlays: readonly string[];
+  /** Packages purged and path globs deleted before anything of ours is laid over the root. */
+  readonly remove: { readonly packages: readonly string[]; readonly paths: readonly string[] };
+  /** Bundles that the service runner may start, and programs that units call directly. */
+  readonly services: readonly string[];
+  readonly programs: readonly string[];
+}
+
+/** The appliance's tree: the distribution's root, overlays, services, presets; what must not ship is gone. */
+export function treeStep({ imageId, overlays, remove, services, programs, version, sourceDateEpoch }: TreeInputs): ExecStep {
+  const overlayInputs = overlays.map((path, index): [string, Input] => [`/in/overlay/${index}`, { kind: "source", path }]);
+  const bundles = (folder: string, names: readonly string[]) =>
+    names.map((name): [string, Input] => [`/in/${folder}/${name}.mjs`, outputOf(`bundle.${name}`, "bundle")]);
+  return programStep({
+    id: "tree",
+    title: "appliance tree",
+    program: "tree",
+    tools: toolRoot,
+    privileges: "tree",
+    inputs: {
+      "/in/root": outputOf("root.image", "root"),
+      ...Object.fromEntries([...overlayInputs, ...bundles("services", services), ...bundles("programs", programs)]),
+    },
+    flags: {
+      root: "/in/root",
+      overlays: overlays.map((_, index) => `/in/overlay/${index}`).join(","),
+      services: "/in/services",
+      programs: "/in/programs",
+      purge: remove.packages.join(","),
+      remove: remove.paths.join(","),
+      "image-id": imageId,
+      version,
+      out: "/out/tree",
+      dpkg: "/out/dpkg",
+    },
+    outputs: { tree: directory("/out/tree"), dpkg: directory("/out/dpkg") },
+    sourceDateEpoch,
+  });
+}
+
+/** erofs and dm-verity: after this step the root cannot change without another root hash. */
+export function sealStep({ version, sourceDateEpoch }: Common): ExecStep {
+  return programStep({
+    id: "seal",
+    title: "erofs and dm-verity",
+    program: "seal",
+    tools: toolRoot,
+    privileges: "tree",
+    inputs: { "/in/tree": outputOf("tree", "tree") },
+    flags: { tree: "/in/tree", version, out: "/out/sealed", "root-hash": "/out/ROOT_HASH" },
+    outputs: { sealed: directory("/out/sealed"), rootHash: file("/out/ROOT_HASH") },
+    sourceDateEpoch,
+  });
+}
+
+export interface InitrdInputs extends Common {
+  readonly list: string;
+  readonly overlay: string;
+  readonly modules: readonly string[];
+}
+
+/** The initrd, made from the same packages as the root; it does not change when a service does. */
+export function initrdStep({ list, overlay, modules, sourceDateEpoch }: InitrdInputs): ExecStep {
+  return programStep({
+    id: "initrd",
+    title: "initrd",
+    program: "initrd",
+    tools: toolRoot,
+    inputs: {
+      "/in/root": outputOf("root.image", "root"),
+      "/in/files.list": { kind: "source", path: list },
+      "/in/overlay": { kind: "source", path: overlay },
+    },
+    flags: {
+      root: "/in/root",
+      list: "/in/files.list",
+      overlay: "/in/overlay",
+      modules: modules.join(","),
+      out: "/out/initrd.zst",
+    },
+    outputs: { initrd: file("/out/initrd.zst") },
+    sourceDateEpoch,
+  });
+}
+
+/** Public and private halves of the keys that sign what boots. */
+export interface BootKeys {
+  readonly dbCertificate: Input;
+  readonly pcrPublicKey: Input;
+  readonly dbKey: Secret;
+  readonly pcrKey: Secret;
+}
+
+export interface UkiInputs extends Common {
+  readonly kernelArguments: readonly string[];
+  readonly keys: BootKeys;
+}
+
+/** The signed unified kernel image and the signed boot loader. */
+export function ukiStep({ kernelArguments, keys, sourceDateEpoch }: UkiInputs): ExecStep {
+  return programStep({
+    id: "uki",
+    title: "signed kernel image",
+    program: "uki",
+    tools: toolRoot,
+    inputs: {
+      "/in/root": outputOf("root.image", "root"),
+      "/in/tree": outputOf("tree", "tree"),
+      "/in/initrd.zst": outputOf("initrd", "initrd"),
+      "/in/ROOT_HASH": outputOf("seal", "rootHash"),
+      "/in/db.crt": keys.dbCertificate,
+      "/in/pcr.pub": keys.pcrPublicKey,
+    },
+    secrets: { "/secrets/db.key": keys.dbKey, "/secrets/pcr.key": keys.pcrKey },
+    flags: {
+      root: "/in/root",
+      tree: "/in/tree",
+      initrd: "/in/initrd.zst",
+      "root-hash": "/in/ROOT_HASH",
+      arguments: kernelArguments.join(" "),
+      "db-crt": "/in/db.crt",
+      "db-key": "/secrets/db.key",
+      "pcr-pub": "/in/pcr.pub",
+      "pcr-key": "/secrets/pcr.key",
+      out: "/out",
+    },
+    outputs: { uki: file("/out/uki.efi"), bootloader: file("/out/bootx64.efi") },
+    sourceDateEpoch,
+  });
+}
+
+export interface MeasureInputs extends Common {
+  /** Certificates that firmware enrols, by file name (PK.crt, KEK.crt, db.crt, guid). */
+  readonly certificates: Readonly<Record<string, Input>>;
+}
+
+/** Predicts the PCR values of a machine that boots this image. */
+export function measureStep({ certificates, sourceDateEpoch }: MeasureInputs): ExecStep {
+  const keys = Object.entries(certificates).map(([name, input]): [string, Input] => [`/in/keys/${name}`, input]);
+  return programStep({
+    id: "measure",
+    title: "predicted measurements",
+    program: "predict",
+    tools: toolRoot,
+    inputs: {
+      "/in/uki.efi": outputOf("uki", "uki"),
+      "/in/bootx64.efi": outputOf("uki", "bootloader"),
+      "/in/ROOT_HASH": outputOf("seal", "rootHash"),
+      ...Object.fromEntries(keys),
+    },
+    flags: {
+      uki: "/in/uki.efi",
+      bootloader: "/in/bootx64.efi",
+      keys: "/in/keys",
+      "root-hash": "/in/ROOT_HASH",
+      out: "/out/measurements.json",
+    },
+    outputs: { measurements: file("/out/measurements.json") },
+    sourceDateEpoch,
+  });
+}
+
+export interface DiskInputs extends Common {
+  /** Drives every GPT, partition and FAT identifier. */
+  readonly seed: string;
+  readonly espMiB: number;
+  readonly rootMiB: number;
+  readonly verityMiB: number;
+  readonly imageGiB: number;
+}
+
+/** The disk with the ESP and slot A, compressed for flashing and as QCOW2. */
+export function diskStep({ version, sourceDateEpoch, seed, espMiB, rootMiB, verityMiB, imageGiB }: DiskInputs): ExecStep {
+  return programStep({
+    id: "disk",
+    title: "disk images",
+    program: "disk",
+    tools: toolRoot,
+    inputs: {
+      "/in/sealed": outputOf("seal", "sealed"),
+      "/in/ROOT_HASH": outputOf("seal", "rootHash"),
+      "/in/uki.efi": outputOf("uki", "uki"),
+      "/in/bootx64.efi": outputOf("uki", "bootloader"),
+    },
+    flags: {
+      sealed: "/in/sealed",
+      "root-hash": "/in/ROOT_HASH",
+      uki: "/in/uki.efi",
+      bootloader: "/in/bootx64.efi",
+      version,
+      seed,
+      "esp-mib": String(espMiB),
+      "root-mib": String(rootMiB),
+      "verity-mib": String(verityMiB),
+      "image-gib": String(imageGiB),
+      out: "/out",
+    },
+    outputs: { raw: file("/out/disk.raw.zst"), qcow2: file("/out/disk.qcow2") },
+    sourceDateEpoch,
+  });
+}
+
+export interface ImageSbomInputs extends Common {
+  readonly lock: Input;
+  readonly services: readonly string[];
+}
+
+/** A CycloneDX document in which every file of the image belongs to a component or is reported. */
+export function imageSbomStep({ lock, services, sourceDateEpoch }: ImageSbomInputs): ExecStep {
+  const sboms = services.map((name): [string, Input] => [`/in/services/${name}.cdx.json`, outputOf(`sbom.${name}`, "sbom")]);
+  return programStep({
+    id: "sbom.image",
+    title: "SBOM of the image",
+    program: "sbom-image",
+    tools: toolRoot,
+    privileges: "tree",
+    inputs: {
+      "/in/root": outputOf("tree", "tree"),
+      "/in/dpkg": outputOf("tree", "dpkg"),
+      "/in/lock.json": lock,
+      ...Object.fromEntries(sboms),
+    },
+    flags: { root: "/in/root", dpkg: "/in/dpkg", lock: "/in/lock.json", services: "/in/services", out: "/out/image.cdx.json" },
+    outputs: { sbom: file("/out/image.cdx.json") },
+    sourceDateEpoch,
+  });
+}
