@@ -37,11 +37,20 @@ export function parseCanonicalJson(bytes: Uint8Array, maxBytes: number): JsonVal
   } catch (cause) {
     throw new FormatError("JSON_MALFORMED", { expected: "UTF-8 JSON", actual: (cause as Error).message, cause });
   }
-  if (`${canonicalJson(value)}\n` !== text) {
+  if (`${printed(value)}\n` !== text) {
     throw new FormatError("JSON_NOT_CANONICAL", {
       expected: "RFC 8785 bytes and one newline",
       actual: "other bytes for the same value",
     });
   }
   return value;
+}
+
+/** `canonicalJson` for a value from outside, which may be nested deeper than the call stack reaches. */
+function printed(value: JsonValue): string {
+  try {
+    return canonicalJson(value);
+  } catch (cause) {
+    throw new FormatError("JSON_MALFORMED", { expected: "JSON of sane depth", actual: (cause as Error).message, cause });
+  }
 }

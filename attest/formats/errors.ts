@@ -65,6 +65,41 @@ export const formatErrors = {
     meaning: "A document does not have the shape its schema demands.",
     fix: "Compare it with the schema named in the message.",
   },
+  BASE64_MALFORMED: {
+    exit: 1,
+    meaning: "A value is not canonical, padded base64.",
+    fix: "Fetch the file again; do not re-encode signed files.",
+  },
+  KEY_MALFORMED: {
+    exit: 2,
+    meaning: "A public key file is not one P-256 key in PEM.",
+    fix: "Use the release.pub that the publisher handed out.",
+  },
+  CHECKSUMS_MALFORMED: {
+    exit: 1,
+    meaning: "A SHA256SUMS file is not sorted lines of a digest, two spaces and a safe file name.",
+    fix: "Fetch SHA256SUMS again; do not edit it.",
+  },
+  FILE_NAME_UNSAFE: {
+    exit: 1,
+    meaning: "A file name could escape the release directory or be mistaken for another.",
+    fix: "Do not use this release.",
+  },
+  FILE_UNKNOWN: {
+    exit: 1,
+    meaning: "A file has no place in a release directory.",
+    fix: "Move the file elsewhere; a release holds only what it lists.",
+  },
+  DUPLICATE_ENTRY: {
+    exit: 1,
+    meaning: "A list that must name everything once names something twice.",
+    fix: "Fetch the file again; a genuine list has no repetitions.",
+  },
+  SIGNATURE_INVALID: {
+    exit: 1,
+    meaning: "A signature was not made by the expected key over these bytes.",
+    fix: "Do not use the file; fetch it again from its publisher.",
+  },
 } as const satisfies Catalogue;
 
 /** A document or value from outside that is not what it must be. */

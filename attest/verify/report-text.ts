@@ -54,7 +54,11 @@ function explain(outcome: CheckOutcome): string {
 
 function groupById(outcomes: readonly CheckOutcome[]): ReadonlyMap<string, readonly CheckOutcome[]> {
   const groups = new Map<string, CheckOutcome[]>();
-  for (const outcome of outcomes) groups.set(outcome.id, [...(groups.get(outcome.id) ?? []), outcome]);
+  for (const outcome of outcomes) {
+    const group = groups.get(outcome.id);
+    if (group === undefined) groups.set(outcome.id, [outcome]);
+    else group.push(outcome);
+  }
   return groups;
 }
 

@@ -1,0 +1,17 @@
+// Names, not addresses: nothing is fetched from them. Ours are explained in docs/predicates/<last part>.md.
+
+/** https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md */
+export const STATEMENT_TYPE = "https://in-toto.io/Statement/v1";
+export const IN_TOTO_PAYLOAD_TYPE = "application/vnd.in-toto+json";
+
+/** https://slsa.dev/spec/v1.0/provenance */
+export const PROVENANCE_PREDICATE = "https://slsa.dev/provenance/v1";
+/** The predicate is a whole CycloneDX document: https://cyclonedx.org/specification/overview/ */
+export const CYCLONEDX_PREDICATE = "https://cyclonedx.org/bom";
+export const MEASURED_BOOT_PREDICATE = "urn:secai-os:predicate:measured-boot:v1";
+
+/** How an image is built from a recipe; docs/predicates/image-build.md. */
+export const IMAGE_BUILD_TYPE = "urn:secai-os:build-type:image-build:v1";
+/** Stable: one id for one way to build, whatever run it was; the run is `metadata.invocationId`. */
+export const LOCAL_BUILDER_ID = "urn:secai-os:builder:local:v1";
+export const DAGGER_BUILDER_ID = "urn:secai-os:builder:dagger:v1";
