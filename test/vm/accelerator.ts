@@ -1,0 +1,53 @@
+import { existsSync } from "node:fs";
+import { access, constants, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { isRunning, killProcess } from "./processes.ts";
+import type { Accelerator } from "./qemu.ts";
+import type { Tools } from "./tools.ts";
+
+const PROBE_LIMIT_MS = 8_000;
+/** A kernel without any root file system gets exactly this far; nothing earlier proves that the CPU runs it. */
+const PROOF = /VFS: Unable to mount root fs/;
+
+/**
+ * Whether this host can really run machines with KVM. The device file proves nothing: a nested or paravirtual KVM may open and then
+ * fail on the first real instruction, so the release's own kernel is booted, without initrd, until it asks for its root.
+ */
+export async function probeAccelerator(tools: Tools, dir: string, uki: string): Promise<Accelerator> {
+  try {
+    await access("/dev/kvm", constants.R_OK | constants.W_OK);
+  } catch {
+    return "tcg";
+  }
+  const kernel = join(dir, "probe.vmlinuz");
+  await tools.run(["objcopy", "-O", "binary", "--only-section=.linux", uki, kernel]);
+  return (await bootsWithKvm(tools, dir, kernel)) ? "kvm" : "tcg";
+}
+
+async function bootsWithKvm(tools: Tools, dir: string, kernel: string): Promise<boolean> {
+  const log = join(dir, "probe.serial.log");
+  const qemu = tools.start(
+    [
+      ...["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+      ...["-machine", "q35", "-accel", "kvm", "-cpu", "host", "-m", "512", "-serial", `file:${log}`],
+      ...["-kernel", kernel, "-append", "console=ttyS0 panic=-1"],
+    ],
+    join(dir, "probe.qemu.log"),
+    ["/dev/kvm"],
+  );
+  const end = performance.now() + PROBE_LIMIT_MS;
+  try {
+    while (isRunning(qemu) && performance.now() < end) {
+      if (await saw(log)) return true;
+      await sleep(100);
+    }
+    return await saw(log);
+  } finally {
+    await killProcess(qemu);
+  }
+}
+
+async function saw(log: string): Promise<boolean> {
+  return existsSync(log) && PROOF.test(await readFile(log, "latin1"));
+}

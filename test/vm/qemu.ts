@@ -1,0 +1,120 @@
+export type Accelerator = "kvm" | "tcg";
+
+/** What kind of machine: the guest can see all of this, and a fork needs exactly the shape it was frozen with. */
+export interface MachineShape {
+  readonly cpus: number;
+  readonly memoryMib: number;
+  readonly secureBoot: boolean;
+  readonly tpm: boolean;
+  /** Where the real-time clock starts: "utc" for now, or a time like "2030-01-31T12:00:00". */
+  readonly clock: string;
+  /** Answers TCP connections of the guest to 10.0.2.100:PORT with a listener of the host; nothing else is reachable. */
+  readonly peers: readonly GuestPeer[];
+  /** SMBIOS type 11 strings, by which a hypervisor hands a guest credentials and kernel options (systemd.system-credentials(7)). */
+  readonly oemStrings: readonly string[];
+}
+
+export interface GuestPeer {
+  readonly port: number;
+  /** Command that QEMU starts per connection, on its standard input and output; it runs in the tool root. */
+  readonly command: string;
+}
+
+export interface MachineFiles {
+  /** The machine's own directory: sockets and logs are made in it. */
+  readonly dir: string;
+  readonly firmwareCode: string;
+  readonly agentDisk: string;
+  /** File that holds a frozen machine to continue, if any. */
+  readonly incoming?: string;
+}
+
+export const DEFAULT_SHAPE: MachineShape = {
+  cpus: 2,
+  memoryMib: 2048,
+  secureBoot: true,
+  tpm: true,
+  clock: "utc",
+  peers: [],
+  oemStrings: [],
+};
+
+/** Stable, so that identifiers derived from it (the machine id) are the same in every boot of one machine. */
+export const MACHINE_UUID = "5ecaa105-0000-4000-8000-000000000001";
+
+/** Name of the control port as the guest's udev sees it. */
+export const AGENT_PORT = "org.secai.test";
+
+/** Serial number of the agent's disk: /dev/disk/by-id/virtio-secai-test. */
+export const AGENT_DISK = "secai-test";
+
+/** QEMU's command line. Same input, same words: a frozen machine continues only in an identical one. */
+export function qemuArguments(shape: MachineShape, accelerator: Accelerator, files: MachineFiles): string[] {
+  return [
+    ...["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-device", "VGA"],
+    ...["-machine", `q35,smm=${shape.secureBoot ? "on" : "off"}`, ...acceleratorArguments(accelerator)],
+    ...["-smp", String(shape.cpus), "-m", String(shape.memoryMib), "-uuid", MACHINE_UUID],
+    ...["-rtc", `base=${shape.clock},clock=host`],
+    ...firmwareArguments(shape, files),
+    ...diskArguments(files),
+    ...channelArguments(files),
+    ...(shape.tpm ? tpmArguments(files) : []),
+    ...networkArguments(shape, files),
+    ...["-device", "virtio-rng-pci", "-device", "qemu-xhci,id=xhci"],
+    ...shape.oemStrings.flatMap((text) => ["-smbios", `type=11,value=${escapeOption(text)}`]),
+    ...(files.incoming === undefined ? [] : ["-incoming", `file:${files.incoming}`]),
+  ];
+}
+
+function acceleratorArguments(accelerator: Accelerator): string[] {
+  return accelerator === "kvm" ? ["-accel", "kvm", "-cpu", "host"] : ["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max"];
+}
+
+function firmwareArguments(shape: MachineShape, files: MachineFiles): string[] {
+  return [
+    ...(shape.secureBoot ? ["-global", "driver=cfi.pflash01,property=secure,value=on"] : []),
+    ...["-drive", `if=pflash,format=raw,unit=0,readonly=on,file=${files.firmwareCode}`],
+    ...["-drive", `if=pflash,format=raw,unit=1,file=${files.dir}/vars.fd`],
+  ];
+}
+
+/** cache=unsafe: the host never waits for its own disk; what the guest has flushed survives a power cut of the guest all the same. */
+function diskArguments(files: MachineFiles): string[] {
+  return [
+    ...["-drive", `if=none,id=disk,format=qcow2,file=${files.dir}/disk.qcow2,cache=unsafe,discard=unmap`],
+    ...["-device", "virtio-blk-pci,drive=disk,bootindex=1,serial=secai-system"],
+    ...["-drive", `if=none,id=agent,format=raw,readonly=on,file=${files.agentDisk}`],
+    ...["-device", `virtio-blk-pci,drive=agent,serial=${AGENT_DISK}`],
+  ];
+}
+
+function channelArguments({ dir }: MachineFiles): string[] {
+  return [
+    ...["-qmp", `unix:${dir}/qmp.sock,server=on,wait=off`],
+    ...["-chardev", `socket,id=serial,path=${dir}/serial.sock,server=on,wait=off,logfile=${dir}/serial.log,logappend=on`],
+    ...["-serial", "chardev:serial", "-device", "virtio-serial-pci"],
+    ...["-chardev", `socket,id=agent,path=${dir}/agent.sock,server=on,wait=off`],
+    ...["-device", `virtserialport,chardev=agent,name=${AGENT_PORT}`],
+  ];
+}
+
+function tpmArguments({ dir }: MachineFiles): string[] {
+  return [
+    ...["-chardev", `socket,id=tpm,path=${dir}/tpm.sock`, "-tpmdev", "emulator,id=tpm,chardev=tpm"],
+    ...["-device", "tpm-crb,tpmdev=tpm"],
+  ];
+}
+
+/** restrict=on: no packet leaves for the host's network. Every packet the guest sends is written to net.pcap. */
+function networkArguments(shape: MachineShape, { dir }: MachineFiles): string[] {
+  const peers = shape.peers.map(({ port, command }) => `,guestfwd=tcp:10.0.2.100:${port}-cmd:${escapeOption(command)}`).join("");
+  return [
+    ...["-netdev", `user,id=net,restrict=on${peers}`, "-device", "virtio-net-pci,netdev=net,romfile="],
+    ...["-object", `filter-dump,id=dump,netdev=net,file=${dir}/net.pcap`],
+  ];
+}
+
+/** QEMU reads `,` as the end of an option and `,,` as a comma. */
+function escapeOption(text: string): string {
+  return text.replaceAll(",", ",,");
+}
