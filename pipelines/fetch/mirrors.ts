@@ -1,0 +1,101 @@
+import { readFile } from "node:fs/promises";
+import { runTool } from "../run-tool.ts";
+import { FetchError } from "./errors.ts";
+
+/** Roots of an archive, by its name, best first, each with a slash at its end. */
+export type Mirrors = Readonly<Record<string, readonly string[]>>;
+
+const debianSuite =
+  /^(oldoldstable|oldstable|stable|testing|unstable|sid|bullseye|bookworm|trixie|forky|duke)(-security|-updates|-backports)?$/;
+
+function withSlash(url: string): string {
+  return url.endsWith("/") ? url : `${url}/`;
+}
+
+/**
+ * Parses `ARCHIVE=URL`, as --mirror and SECAI_MIRRORS have it.
+ * @throws FetchError FETCH_MIRROR_UNKNOWN
+ */
+function parseMirror(text: string): readonly [string, string] {
+  const [, archive, url] = /^([a-z0-9][a-z0-9.-]*)=(https?:\/\/\S+)$/.exec(text) ?? [];
+  if (archive === undefined || url === undefined) {
+    throw new FetchError("FETCH_MIRROR_UNKNOWN", {
+      expected: "ARCHIVE=http(s)://...",
+      actual: JSON.stringify(text.slice(0, 200)),
+    });
+  }
+  return [archive, withSlash(url)];
+}
+
+/** Joins lists of mirrors; what stands first is asked first, twice the same is once. */
+function collect(pairs: readonly (readonly [string, string])[]): Mirrors {
+  const mirrors: Record<string, string[]> = {};
+  for (const [archive, url] of pairs) {
+    const list = mirrors[archive] ?? [];
+    mirrors[archive] = list;
+    if (!list.includes(url)) list.push(url);
+  }
+  return mirrors;
+}
+
+/** "mirror+file:" names a file with a URL a line, as Debian's cloud images have it (apt-transport-mirror(1)). */
+async function expand(uri: string): Promise<string[]> {
+  if (/^https?:/.test(uri)) return [withSlash(uri)];
+  const [, listPath] = /^mirror\+file:(?:\/\/)?(\/[^?#]+?)\/?$/.exec(uri) ?? [];
+  if (listPath === undefined) return [];
+  const lines = await readFile(listPath, "utf8").catch(() => "");
+  return lines.split("\n").flatMap((line) => (/^https?:\S+/.exec(line) ?? []).map(withSlash));
+}
+
+/** Which archive a source of the host's apt is a mirror of; `undefined` when it is not Debian's. */
+function archiveOf(release: string, component: string, origin: string): string | undefined {
+  const [, , suffix] = debianSuite.exec(release) ?? [undefined, undefined, null];
+  // The origin is known only once the host's lists were downloaded.
+  if (suffix === null || component !== "main" || (origin !== "" && origin !== "Debian")) return undefined;
+  return suffix === "-security" ? "debian-security" : "debian";
+}
+
+/** The mirrors that the host's own apt uses. The signatures, not this guess, decide whether a mirror has the right archive. */
+async function hostMirrors(): Promise<(readonly [string, string])[]> {
+  const format = "$(REPO_URI)\t$(RELEASE)\t$(COMPONENT)\t$(ORIGIN)";
+  const result = await runTool("apt-get", ["indextargets", "--format", format, "Identifier: Packages"]).catch(() => undefined);
+  const pairs: (readonly [string, string])[] = [];
+  for (const line of result?.stdout.split("\n") ?? []) {
+    const [uri = "", release = "", component = "", origin = ""] = line.split("\t");
+    const archive = archiveOf(release, component, origin);
+    if (archive !== undefined) for (const url of await expand(uri)) pairs.push([archive, url]);
+  }
+  return pairs;
+}
+
+/**
+ * Where archives can be had: first what the caller names, then SECAI_MIRRORS (`ARCHIVE=URL`, separated by white space; a snapshot
+ * mirror goes here), then the mirrors of the host's own apt. No address is built in.
+ * @throws FetchError FETCH_MIRROR_UNKNOWN when one of `archives` is nowhere to be had
+ */
+export async function findMirrors(
+  archives: readonly string[],
+  named: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<Mirrors> {
+  const variable = (env.SECAI_MIRRORS ?? "").split(/\s+/).filter((text) => text !== "");
+  const mirrors = collect([...[...named, ...variable].map(parseMirror), ...(await hostMirrors())]);
+  for (const archive of archives) {
+    if (mirrors[archive] === undefined) {
+      throw new FetchError("FETCH_MIRROR_UNKNOWN", {
+        expected: `a mirror of the archive "${archive}"`,
+        actual: "none in this machine's apt configuration",
+        fix: `Name one: --mirror ${archive}=URL, or SECAI_MIRRORS="${archive}=URL".`,
+      });
+    }
+  }
+  return mirrors;
+}
+
+/** The proxies of the environment, and for HTTP the host's apt's where the environment has none. */
+export async function proxyEnvironment(env: NodeJS.ProcessEnv): Promise<NodeJS.ProcessEnv> {
+  if (env.http_proxy !== undefined || env.HTTP_PROXY !== undefined) return env;
+  const result = await runTool("apt-config", ["dump", "--format", "%v%n", "Acquire::http::Proxy"]).catch(() => undefined);
+  const proxy = result?.stdout.split("\n")[0]?.trim() ?? "";
+  return /^https?:\/\//.test(proxy) ? { ...env, http_proxy: proxy } : env;
+}

@@ -1,0 +1,183 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { sha256 } from "@secai/formats/digest";
+import { FetchError } from "../fetch/errors.ts";
+import { createHttpClient } from "../fetch/http.ts";
+import type { Mirrors } from "../fetch/mirrors.ts";
+import { nearest } from "../recipe/mistake.ts";
+import type { Archive, Recipe } from "../recipe/recipe.ts";
+import { createPrivateApt, type PrivateApt } from "./apt.ts";
+import { type ArchiveReader, readSuite, type VerifiedSuite } from "./archive.ts";
+import { LockError } from "./errors.ts";
+import {
+  comparePackages,
+  compareText,
+  type Lock,
+  type LockedPackage,
+  type LockedSuite,
+  type RootName,
+  rootNames,
+} from "./lock.ts";
+import type { IndexEntry } from "./packages-index.ts";
+import { DEBIAN_KEYRING } from "./signature.ts";
+
+export interface UpdateOptions {
+  readonly mirrors: Mirrors;
+  /** Keys of the archives; default: those of the package debian-archive-keyring. */
+  readonly keyring?: string;
+  /** Seconds since 1970; default: the clock. */
+  readonly now?: number;
+  readonly proxyEnv?: NodeJS.ProcessEnv;
+  readonly signal?: AbortSignal;
+  /** Told what is being done, a line at a time. */
+  readonly report?: (line: string) => void;
+}
+
+/** What the recipe asks for in each root. */
+export function requested(recipe: Recipe): Readonly<Record<RootName, readonly string[]>> {
+  const names = (packages: readonly { readonly name: string }[]): string[] => packages.map(({ name }) => name);
+  return { image: names(recipe.packages), build: names(recipe.toolRoots.build), machine: names(recipe.toolRoots.machine) };
+}
+
+async function readFromFirst(
+  reader: ArchiveReader,
+  archive: Archive,
+  suite: string,
+  architecture: string,
+  bases: readonly string[],
+): Promise<VerifiedSuite> {
+  let last: unknown = new FetchError("FETCH_MIRROR_UNKNOWN", { expected: `a mirror of "${archive.name}"`, actual: "none" });
+  for (const base of bases) {
+    try {
+      return await readSuite(reader, archive, suite, architecture, base);
+    } catch (error) {
+      last = error;
+      // Only a mirror that has nothing is passed over; one that has the wrong thing is told of.
+      const passable =
+        (error instanceof FetchError && error.exit === 3) ||
+        (error instanceof LockError && error.code === "LOCK_ARCHIVE_MISSING");
+      if (!passable) throw error;
+    }
+  }
+  throw last;
+}
+
+/** Every suite of the recipe, downloaded and checked. */
+export async function readSuites(recipe: Recipe, directory: string, options: UpdateOptions): Promise<readonly VerifiedSuite[]> {
+  const { mirrors, keyring = DEBIAN_KEYRING, now = Math.floor(Date.now() / 1000), proxyEnv, signal, report } = options;
+  const client = createHttpClient(proxyEnv === undefined ? {} : { proxyEnv });
+  const reader: ArchiveReader = { client, keyring, directory, now, ...(signal === undefined ? {} : { signal }) };
+  try {
+    const suites: VerifiedSuite[] = [];
+    for (const archive of recipe.base.archives) {
+      for (const suite of archive.suites) {
+        report?.(`reading ${archive.name} ${suite}`);
+        suites.push(await readFromFirst(reader, archive, suite, recipe.base.architecture, mirrors[archive.name] ?? []));
+      }
+    }
+    return suites;
+  } finally {
+    client.close();
+  }
+}
+
+/** Packages of signed indexes, by name, version and architecture. */
+export class PackageTable {
+  readonly #entries = new Map<string, LockedPackage>();
+  readonly #names = new Set<string>();
+  readonly essential: readonly string[];
+
+  constructor(suites: readonly VerifiedSuite[]) {
+    const essential = new Set<string>();
+    for (const { archive, indexes } of suites) {
+      for (const entry of indexes.flatMap(({ entries }) => entries)) {
+        this.#add(archive, entry);
+        if (entry.essential) essential.add(entry.name);
+      }
+    }
+    this.essential = [...essential].sort(compareText);
+  }
+
+  #add(archive: string, { essential: _, ...entry }: IndexEntry): void {
+    const key = `${entry.name} ${entry.version} ${entry.architecture}`;
+    // The first archive of the recipe wins where two have the same package.
+    if (!this.#entries.has(key)) this.#entries.set(key, { ...entry, archive });
+    this.#names.add(entry.name);
+  }
+
+  find({ name, version, architecture }: { readonly name: string; readonly version: string; readonly architecture: string }) {
+    return this.#entries.get(`${name} ${version} ${architecture}`);
+  }
+
+  has(name: string): boolean {
+    return this.#names.has(name);
+  }
+
+  nearest(name: string): string | undefined {
+    return nearest(name, [...this.#names]);
+  }
+}
+
+function checkKnown(table: PackageTable, names: readonly string[]): void {
+  const unknown = [...new Set(names)].filter((name) => !table.has(name));
+  if (unknown.length === 0) return;
+  const actual = unknown.map((name) => {
+    const meant = table.nearest(name);
+    return meant === undefined ? name : `${name} (did you mean ${meant}?)`;
+  });
+  throw new LockError("LOCK_PACKAGE_UNKNOWN", { expected: "packages that the archives offer", actual: actual.join(", ") });
+}
+
+async function lockRoot(apt: PrivateApt, table: PackageTable, names: readonly string[]): Promise<readonly LockedPackage[]> {
+  const chosen = await apt.resolve([...new Set([...table.essential, ...names])]);
+  const locked = chosen.map((choice) => {
+    const entry = table.find(choice);
+    if (entry !== undefined) return entry;
+    const actual = `apt chose ${choice.name} ${choice.version}`;
+    throw new LockError("LOCK_UNRESOLVABLE", { expected: "a package of a signed index", actual });
+  });
+  return locked.sort(comparePackages);
+}
+
+function lockSuite({ archive, suite, inRelease, signedBy, date, indexes }: VerifiedSuite): LockedSuite {
+  return {
+    name: archive,
+    suite,
+    inRelease: {
+      path: inRelease.path,
+      sha256: sha256(inRelease.bytes),
+      date: new Date(date * 1000).toISOString().replace(".000Z", "Z"),
+    },
+    signedBy,
+    indexes: indexes.map(({ path, sha256: digest }) => ({ path, sha256: digest })),
+  };
+}
+
+/**
+ * Resolves a recipe against the archives as they are now. Paths, sizes and digests come from the signed indexes; apt is only asked
+ * which packages go together.
+ * @throws LockError, FetchError
+ */
+export async function updateLock(recipe: Recipe, options: UpdateOptions): Promise<Lock> {
+  const directory = await mkdtemp(join(tmpdir(), "secai-lock-"));
+  try {
+    const suites = await readSuites(recipe, directory, options);
+    const table = new PackageTable(suites);
+    const names = requested(recipe);
+    checkKnown(
+      table,
+      rootNames.flatMap((root) => names[root]),
+    );
+    const { architecture } = recipe.base;
+    const apt = await createPrivateApt(directory, suites, architecture, options.keyring ?? DEBIAN_KEYRING);
+    const roots: Record<RootName, readonly LockedPackage[]> = { image: [], build: [], machine: [] };
+    for (const root of rootNames) {
+      options.report?.(`resolving the ${root} root`);
+      roots[root] = await lockRoot(apt, table, names[root]);
+    }
+    return { schema: 1, recipe: recipe.id, architecture, archives: suites.map(lockSuite), roots };
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
