@@ -1,9 +1,10 @@
-import { canonicalJson, type JsonValue, parseCanonicalJson } from "@secai/formats/canonical-json";
+import { canonicalJson, parseCanonicalJson } from "@secai/formats/canonical-json";
 import { type Sha256, sha256 } from "@secai/formats/digest";
 import { FormatError } from "@secai/formats/errors";
+import { integer, list, literal, object, parseShape, type Shape, text } from "@secai/formats/shape";
 import { MeasureError } from "./errors.ts";
 import { type PredictInputs, predictPcrs } from "./predict.ts";
-import { certificateDer, isGuid } from "./secure-boot.ts";
+import { certificateDer, GUID } from "./secure-boot.ts";
 import { BOOT_PHASES, type PhaseValues, READY_PATH } from "./uki.ts";
 
 /** Largest measurements.json, in bytes. */
@@ -13,7 +14,6 @@ export const MAX_MEASUREMENTS_BYTES = 64 * 1024;
  * a release (Linux TPM PCR registry, https://uapi-group.org/specifications/specs/linux_tpm_pcr_registry/).
  */
 export const SITE_SPECIFIC_PCRS = [0, 1, 2, 3, 5, 6, 9, 15] as const;
-const PREDICTED_PCRS = ["11", "12", "4", "7"] as const;
 
 export type PredictedPcrs = Readonly<Record<"4" | "7" | "11" | "12", Sha256>>;
 
@@ -88,75 +88,44 @@ export function printMeasurements(measurements: Measurements): string {
   return `${canonicalJson(measurements)}\n`;
 }
 
-function bad(where: string, expected: string, cause?: unknown): MeasureError {
-  return new MeasureError("MEASUREMENTS_MALFORMED", { expected, actual: `something else at ${where}`, cause });
-}
-
-type Members = { readonly [key: string]: JsonValue };
-
-/** An object with exactly these members. */
-function members(value: JsonValue | undefined, where: string, names: readonly string[]): Members {
-  if (value === null || typeof value !== "object" || Array.isArray(value)) throw bad(where, "an object");
-  const found = Object.keys(value).sort();
-  if (found.join("\n") !== [...names].sort().join("\n")) throw bad(where, `exactly the members ${names.join(", ")}`);
-  return value as Members;
-}
-
-function text(value: JsonValue | undefined, where: string, pattern: RegExp): string {
-  if (typeof value !== "string" || !pattern.test(value)) throw bad(where, `text like ${pattern.source}`);
-  return value;
-}
-
-function digest(value: JsonValue | undefined, where: string): Sha256 {
-  return text(value, where, /^[0-9a-f]{64}$/) as Sha256;
-}
-
-function digests<Name extends string>(value: JsonValue | undefined, where: string, names: readonly Name[]) {
-  const found = members(value, where, names);
-  return Object.fromEntries(names.map((name) => [name, digest(found[name], `${where}.${name}`)])) as Record<Name, Sha256>;
-}
-
-function list<T>(value: JsonValue | undefined, where: string, parse: (item: JsonValue, where: string) => T): readonly T[] {
-  if (!Array.isArray(value) || value.length === 0 || value.length > 32) throw bad(where, "a list of 1 to 32 items");
-  return value.map((item, index) => parse(item as JsonValue, `${where}[${index}]`));
-}
-
-function pcrIndex(value: JsonValue, where: string): number {
-  if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > 23) throw bad(where, "a PCR index");
-  return value;
-}
-
-function secureBoot(value: JsonValue | undefined): Measurements["secureBoot"] {
-  const found = members(value, "secureBoot", ["KEK", "PK", "db", "ownerGuid"]);
-  const ownerGuid = text(found.ownerGuid, "secureBoot.ownerGuid", /^[0-9a-f-]{36}$/);
-  if (!isGuid(ownerGuid)) throw bad("secureBoot.ownerGuid", "a GUID");
-  return {
-    ownerGuid,
-    PK: digest(found.PK, "secureBoot.PK"),
-    KEK: digest(found.KEK, "secureBoot.KEK"),
-    db: list(found.db, "secureBoot.db", digest),
-  };
-}
-
+const digest = text(/^[0-9a-f]{64}$/, 64) as Shape<Sha256>;
+const efiProgram = object({ sha256: digest, authenticode: digest });
 const PHASE_PATHS = BOOT_PHASES.map((_, index) => BOOT_PHASES.slice(0, index + 1).join(":"));
 
-/** The document's shape; that the numbers agree with each other is checked in `parseMeasurements`. */
-function shape(value: JsonValue): Measurements {
-  const names = ["schema", "designation", "rootHash", "commandLine", "uki", "bootloader", "secureBoot", "pcrs", "pcr11Phases"];
-  const top = members(value, "the top", [...names, "siteSpecificPcrs"]);
-  if (top.schema !== 1) throw bad("schema", "1");
-  return {
-    schema: 1,
-    designation: text(top.designation, "designation", /^[a-z][a-z0-9-]{0,31}$/),
-    rootHash: digest(top.rootHash, "rootHash"),
-    commandLine: text(top.commandLine, "commandLine", /^[\x20-\x7e]{1,4096}$/),
-    uki: digests(top.uki, "uki", ["sha256", "authenticode"]),
-    bootloader: digests(top.bootloader, "bootloader", ["sha256", "authenticode"]),
-    secureBoot: secureBoot(top.secureBoot),
-    pcrs: { sha256: digests(members(top.pcrs, "pcrs", ["sha256"]).sha256, "pcrs.sha256", PREDICTED_PCRS) },
-    pcr11Phases: digests(top.pcr11Phases, "pcr11Phases", PHASE_PATHS),
-    siteSpecificPcrs: list(top.siteSpecificPcrs, "siteSpecificPcrs", pcrIndex),
-  };
+/** Schema of measurements.json. */
+export const measurementsShape: Shape<Measurements> = object({
+  schema: literal(1),
+  designation: text(/^[a-z][a-z0-9-]{0,31}$/),
+  rootHash: digest,
+  commandLine: text(/^[\x20-\x7e]{1,4096}$/, 4096),
+  uki: efiProgram,
+  bootloader: efiProgram,
+  secureBoot: object({ ownerGuid: text(GUID), PK: digest, KEK: digest, db: list(digest, { min: 1, max: 32 }) }),
+  pcrs: object({ sha256: object({ "4": digest, "7": digest, "11": digest, "12": digest }) }),
+  pcr11Phases: object(Object.fromEntries(PHASE_PATHS.map((path) => [path, digest]))),
+  siteSpecificPcrs: list(integer(0, 23), { min: 1, max: 24 }),
+});
+
+function parseShapely(bytes: Uint8Array): Measurements {
+  try {
+    return parseShape(measurementsShape, parseCanonicalJson(bytes, MAX_MEASUREMENTS_BYTES), "a measurements document");
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    throw new MeasureError("MEASUREMENTS_MALFORMED", { expected: cause.expected ?? "-", actual: cause.actual ?? "-", cause });
+  }
+}
+
+function requireConsistent(measurements: Measurements): void {
+  const { commandLine, rootHash, pcr11Phases, pcrs } = measurements;
+  if (pcr11Phases[READY_PATH] !== pcrs.sha256["11"]) {
+    throw new MeasureError("MEASUREMENTS_MALFORMED", { expected: "PCR 11 of the last phase", actual: "another value" });
+  }
+  if (!commandLine.split(" ").includes(`roothash=${rootHash}`)) {
+    throw new MeasureError("MEASUREMENTS_MALFORMED", {
+      expected: "the root hash in the command line",
+      actual: "none or another",
+    });
+  }
 }
 
 /**
@@ -164,18 +133,7 @@ function shape(value: JsonValue): Measurements {
  * @throws MeasureError MEASUREMENTS_MALFORMED
  */
 export function parseMeasurements(bytes: Uint8Array): Measurements {
-  let value: JsonValue;
-  try {
-    value = parseCanonicalJson(bytes, MAX_MEASUREMENTS_BYTES);
-  } catch (error) {
-    if (error instanceof FormatError) throw bad("the bytes", "canonical JSON", error);
-    throw error;
-  }
-  const measurements = shape(value);
-  if (measurements.pcr11Phases[READY_PATH] !== measurements.pcrs.sha256["11"])
-    throw bad("pcrs.sha256.11", "the last phase's value");
-  if (!measurements.commandLine.split(" ").includes(`roothash=${measurements.rootHash}`)) {
-    throw bad("commandLine", "the root hash");
-  }
+  const measurements = parseShapely(bytes);
+  requireConsistent(measurements);
   return measurements;
 }

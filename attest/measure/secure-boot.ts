@@ -14,16 +14,14 @@ const OVMF_ENROLL_OWNER = "a0baa8a3-041d-48a8-bc87-c36d121b5e3d";
 const MAX_CERTIFICATE_BYTES = 64 * 1024;
 
 /** A GUID in lower case, with dashes. */
-export function isGuid(text: string): boolean {
-  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text);
-}
+export const GUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**
  * EFI_GUID as it lies in memory: the first three fields little-endian (UEFI 2.10, appendix A).
  * @throws MeasureError GUID_MALFORMED
  */
 export function guidBytes(text: string): Buffer {
-  if (!isGuid(text))
+  if (!GUID.test(text))
     throw new MeasureError("GUID_MALFORMED", { expected: "a lower-case GUID", actual: `${text.length} characters` });
   const bytes = Buffer.from(text.replaceAll("-", ""), "hex");
   bytes.subarray(0, 4).reverse();

@@ -1,0 +1,100 @@
+import { spawnSync } from "node:child_process";
+import { closeSync, existsSync, openSync, readFileSync, readSync } from "node:fs";
+import { type Sha256, sha256 } from "@secai/formats/digest";
+import { MAX_EVENT_LOG_BYTES } from "@secai/measure/event-log";
+import { MAX_USERSPACE_LOG_BYTES } from "@secai/measure/userspace-log";
+import { RuntimeError } from "./runtime-errors.ts";
+import type { Evidence } from "./runtime-evidence.ts";
+import { MACHINE_TPM, quoteTpm, type TpmAccess } from "./runtime-tpm.ts";
+
+const EVENT_LOG = "/sys/kernel/security/tpm0/binary_bios_measurements";
+const USERSPACE_LOG = "/run/log/systemd/tpm2-measure.log";
+const SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
+const SERVICE_MANIFEST = "/usr/lib/secure-ai/services.json";
+/** Name that veritysetup-generator gives the device below the root file system. */
+const VERITY_DEVICE = "root";
+const MAX_SMALL_BYTES = 64 * 1024;
+const VERITYSETUP_LIMIT_MS = 10_000;
+
+/**
+ * A whole file, read by reading: the size that /proc and securityfs report is 0. Undefined when it is not there.
+ * @throws RuntimeError EVIDENCE_TOO_LARGE
+ */
+function readLimited(path: string, maxBytes: number): Buffer | undefined {
+  if (!existsSync(path)) return undefined;
+  const buffer = Buffer.alloc(maxBytes + 1);
+  const file = openSync(path, "r");
+  let length = 0;
+  try {
+    for (let count = -1; count !== 0 && length < buffer.length; length += count) {
+      count = readSync(file, buffer, length, buffer.length - length, null);
+    }
+  } finally {
+    closeSync(file);
+  }
+  if (length > maxBytes)
+    throw new RuntimeError("EVIDENCE_TOO_LARGE", { expected: `${path} of at most ${maxBytes} bytes`, actual: "more" });
+  return buffer.subarray(0, length);
+}
+
+function secureBootState(): Evidence["secureBoot"] {
+  // Four bytes of attributes, then the value (efivarfs documentation of the kernel).
+  const variable = readLimited(SECURE_BOOT, 16);
+  if (variable?.length !== 5) return "unknown";
+  return variable[4] === 1 ? "enabled" : "disabled";
+}
+
+function field(text: string, pattern: RegExp): string {
+  return pattern.exec(text)?.[1] ?? "";
+}
+
+/** Reads `veritysetup status`: its lines are `  name: value`. */
+export function parseVerityStatus(status: string): Pick<Evidence["root"], "verity" | "hash"> {
+  const state = field(status, /^\s*status:\s*(\S+)/m);
+  const hash = field(status, /^\s*root hash:\s*([0-9a-f]{64})\s*$/m);
+  const verity = state === "verified" || state === "corrupted" ? state : "absent";
+  return { verity, hash: hash === "" ? null : hash };
+}
+
+function rootState(): Evidence["root"] {
+  const status = spawnSync("veritysetup", ["status", VERITY_DEVICE], {
+    env: { PATH: "/usr/sbin:/usr/bin", LC_ALL: "C" },
+    timeout: VERITYSETUP_LIMIT_MS,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  const mounts = readLimited("/proc/self/mounts", MAX_SMALL_BYTES * 16)?.toString("utf8") ?? "";
+  const options = field(mounts, /^\S+ \/ \S+ (\S+)/m).split(",");
+  return { ...parseVerityStatus(status.stdout ?? ""), readOnly: options.includes("ro") };
+}
+
+/** IMAGE_ID and IMAGE_VERSION of os-release(5), which may be quoted. */
+export function parseImageRelease(osRelease: string): Evidence["release"] {
+  return {
+    imageId: field(osRelease, /^IMAGE_ID="?([a-z0-9._-]{0,64})"?$/m),
+    imageVersion: field(osRelease, /^IMAGE_VERSION="?([0-9A-Za-z.+~-]{0,64})"?$/m),
+  };
+}
+
+function digestOf(path: string): Sha256 | undefined {
+  const bytes = readLimited(path, MAX_SMALL_BYTES * 16);
+  return bytes === undefined ? undefined : sha256(bytes);
+}
+
+/**
+ * Gathers the evidence of the machine this runs on. Needs root. Without a TPM there is no quote, which no verifier accepts.
+ * @throws RuntimeError TPM_COMMAND_FAILED, EVIDENCE_TOO_LARGE
+ */
+export function collectEvidence(nonce: string, tpm: TpmAccess = MACHINE_TPM): Evidence {
+  return {
+    nonce,
+    quote: existsSync("/dev/tpmrm0") ? quoteTpm(nonce, tpm) : undefined,
+    eventLog: readLimited(EVENT_LOG, MAX_EVENT_LOG_BYTES),
+    userspaceLog: readLimited(USERSPACE_LOG, MAX_USERSPACE_LOG_BYTES),
+    commandLine: readFileSync("/proc/cmdline", "latin1").trim(),
+    secureBoot: secureBootState(),
+    root: rootState(),
+    release: parseImageRelease(readLimited("/usr/lib/os-release", MAX_SMALL_BYTES)?.toString("utf8") ?? ""),
+    serviceManifest: digestOf(SERVICE_MANIFEST),
+  };
+}
