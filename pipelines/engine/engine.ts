@@ -1,4 +1,5 @@
-import type { OutputRef, Plan, StepRecord } from "../step.ts";
+import type { FetchFile, OutputRef, Plan, StepRecord } from "../step.ts";
+import type { BlobStore } from "./blob-store.ts";
 
 export type EngineEvent =
   | { readonly type: "plan"; readonly steps: number; readonly time: string }
@@ -42,6 +43,13 @@ export interface RunResult {
   /** Where an output lies on this machine; read-only, valid until the cache collects it. */
   pathOf(ref: OutputRef): string;
 }
+
+/** Brings files into a content store; resumes, and commits a file only when its hash is right. pipelines/fetch makes one. */
+export type Fetcher = (
+  files: readonly FetchFile[],
+  blobs: BlobStore,
+  options: { signal?: AbortSignal; onBytes?: (done: number, total: number) => void },
+) => Promise<void>;
 
 /** Runs plans. Knows nothing of Debian or Fedora; steps know nothing of it. */
 export interface Engine {

@@ -53,6 +53,11 @@ export const engineErrors = {
     meaning: "Another run uses the cache, so nothing can be removed from it.",
     fix: "Wait for the other run to end and try again.",
   },
+  CACHE_LOCK_FAILED: {
+    exit: 3,
+    meaning: "The cache could not be locked.",
+    fix: "Check that util-linux is installed and that the cache folder is writable and has free space.",
+  },
   CACHE_CORRUPT: {
     exit: 1,
     meaning: "Entries of the cache had other content than their records say. They were removed.",

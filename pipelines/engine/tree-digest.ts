@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
-import { lstat } from "node:fs/promises";
 import type { Sha256 } from "@secai/formats/digest";
-import { type FileToHash, hashFileNow, hashFiles } from "./hash-files.ts";
+import { type FileToHash, hashFiles } from "./hash-files.ts";
 import { type TreeEntry, walkTree } from "./tree-walk.ts";
 
 export interface TreeDigest {
@@ -13,21 +12,6 @@ export interface TreeDigest {
 
 /** Everything about a tree that a step can tell apart, except times: types, names, modes, owners, contents, targets, device numbers. */
 export async function treeDigest(top: string): Promise<TreeDigest> {
-  return digestOf(top, ({ stats }) => `${(stats.mode & 0o7777).toString(8)} ${stats.uid} ${stats.gid}`);
-}
-
-/**
- * Digest of a file or folder of the repository: as git sees it, so only names, contents, link targets and whether a file is
- * executable. Owner, umask and time of a checkout do not count. A single file's digest is that of its content.
- */
-export async function sourceDigest(path: string): Promise<Sha256> {
-  const stats = await lstat(path);
-  if (stats.isFile())
-    return (await hashFiles([{ path: Buffer.from(path), size: stats.size }]))[0] ?? hashFileNow(Buffer.from(path), stats.size);
-  return (await digestOf(path, ({ type, stats }) => (type === "file" && (stats.mode & 0o100) !== 0 ? "755" : "644"))).digest;
-}
-
-async function digestOf(top: string, describe: (entry: TreeEntry) => string): Promise<TreeDigest> {
   const entries = await walkTree(top);
   const contents = await contentDigests(top, entries);
   const digest = createHash("sha256").update("secai-tree-1\n");
@@ -35,12 +19,16 @@ async function digestOf(top: string, describe: (entry: TreeEntry) => string): Pr
   for (const entry of entries) {
     // A name cannot hold a NUL byte, so no two trees give the same bytes.
     digest
-      .update(`${entry.type} ${describe(entry)} ${contentOf(entry, contents)} `)
+      .update(`${entry.type} ${ownership(entry)} ${contentOf(entry, contents)} `)
       .update(entry.path)
       .update("\0");
     if (entry.type === "file") size += entry.stats.size;
   }
   return { digest: digest.digest("hex") as Sha256, size, entries: entries.length };
+}
+
+function ownership({ stats }: TreeEntry): string {
+  return `${(stats.mode & 0o7777).toString(8)} ${stats.uid} ${stats.gid}`;
 }
 
 function contentOf(entry: TreeEntry, contents: ReadonlyMap<string, Sha256>): string {

@@ -1,0 +1,110 @@
+import { lstat, mkdir, readdir, readFile, rename } from "node:fs/promises";
+import { join } from "node:path";
+import type { Sha256 } from "@secai/formats/digest";
+import { type Cache, entryKeys } from "./cache.ts";
+import { parseRecord } from "./record.ts";
+import { removeTree } from "./remove.ts";
+
+export const DEFAULT_MAX_CACHE_BYTES = 40 * 2 ** 30;
+
+/** Something that can be removed on its own. */
+export interface CacheItem {
+  readonly kind: "step" | "blob" | "source" | "program";
+  readonly path: string;
+  /** Step id, or the digest or file name. */
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly usedAt: Date;
+}
+
+export interface Collected {
+  readonly removed: readonly CacheItem[];
+  readonly keptBytes: number;
+}
+
+/** Every item of the cache, the least recently used first. */
+export async function listCache(cache: Cache): Promise<CacheItem[]> {
+  const lists = await Promise.all([
+    listSteps(cache),
+    listBlobs(cache),
+    listFolder(cache, "source"),
+    listFolder(cache, "program"),
+  ]);
+  return lists.flat().sort((a, b) => a.usedAt.getTime() - b.usedAt.getTime());
+}
+
+/**
+ * Removes the least recently used items until the rest is at most `maxBytes`, and what dead processes left behind. The caller holds
+ * `cache.useLockPath` alone, so nothing here is in use.
+ */
+export async function cleanAndCollect(cache: Cache, maxBytes: number): Promise<Collected> {
+  await removeLeftovers(cache);
+  const items = await listCache(cache);
+  let keptBytes = items.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const removed: CacheItem[] = [];
+  for (const item of items) {
+    if (keptBytes <= maxBytes) break;
+    await removeItem(cache, item.path);
+    keptBytes -= item.sizeBytes;
+    removed.push(item);
+  }
+  return { removed, keptBytes };
+}
+
+/** Moves it away first, so that a process killed half-way leaves no half-removed entry. */
+export async function removeItem(cache: Cache, path: string): Promise<void> {
+  const grave = await cache.makeTemporary();
+  await rename(path, join(grave, "item"));
+  await removeTree(grave);
+}
+
+async function removeLeftovers(cache: Cache): Promise<void> {
+  const temporary = join(cache.directory, "tmp");
+  await mkdir(temporary, { recursive: true });
+  for (const name of await readdir(temporary)) await removeTree(join(temporary, name));
+  const locks = join(cache.directory, "locks");
+  for (const name of await readdir(locks)) if (join(locks, name) !== cache.useLockPath) await removeTree(join(locks, name));
+}
+
+async function listSteps(cache: Cache): Promise<CacheItem[]> {
+  return Promise.all((await entryKeys(cache)).map((key) => readStep(cache, key)));
+}
+
+/** An entry that nobody can use counts as not used since 1970, so it goes first. */
+async function readStep(cache: Cache, key: Sha256): Promise<CacheItem> {
+  const path = join(cache.directory, "steps", key);
+  const recordPath = join(path, "record.json");
+  const bytes = await readFile(recordPath).catch(() => Buffer.alloc(0));
+  const record = parseRecord(bytes, key);
+  if (record === undefined) return { kind: "step", path, name: key, sizeBytes: 0, usedAt: new Date(0) };
+  const outputs = Object.values(record.outputs).reduce((sum, { size }) => sum + size, 0);
+  const { mtime } = await lstat(recordPath);
+  return { kind: "step", path, name: record.id, sizeBytes: outputs + bytes.length, usedAt: mtime };
+}
+
+async function listBlobs(cache: Cache): Promise<CacheItem[]> {
+  const top = join(cache.directory, "blobs", "sha256");
+  const folders = await readdir(top).catch(() => []);
+  const items = folders.map(async (folder) => {
+    const names = await readdir(join(top, folder));
+    return Promise.all(names.map((name) => readItem("blob", join(top, folder, name), name)));
+  });
+  return (await Promise.all(items)).flat();
+}
+
+async function listFolder(cache: Cache, kind: "source" | "program"): Promise<CacheItem[]> {
+  const folder = join(cache.directory, `${kind}s`);
+  const names = await readdir(folder).catch(() => []);
+  return Promise.all(names.map((name) => readItem(kind, join(folder, name), name)));
+}
+
+async function readItem(kind: CacheItem["kind"], path: string, name: string): Promise<CacheItem> {
+  const stats = await lstat(path);
+  return { kind, path, name, sizeBytes: stats.isDirectory() ? await sizeOfTree(path) : stats.size, usedAt: stats.mtime };
+}
+
+async function sizeOfTree(path: string): Promise<number> {
+  const entries = await readdir(path, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => lstat(join(entry.parentPath, entry.name)));
+  return (await Promise.all(files)).reduce((sum, { size }) => sum + size, 0);
+}

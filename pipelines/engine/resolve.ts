@@ -1,0 +1,140 @@
+import { readFileSync } from "node:fs";
+import { canonicalJson } from "@secai/formats/canonical-json";
+import { type Sha256, sha256 } from "@secai/formats/digest";
+import type { ExecStep, FetchStep, Input, OutputRecord, OutputRef, Plan, ResolvedInput, Step } from "../step.ts";
+import { EngineError } from "./errors.ts";
+
+/** A step whose inputs are known by content. */
+export interface ResolvedStep {
+  readonly step: Step;
+  readonly inputs: readonly ResolvedInput[];
+  /** Digest of everything that can change the step's outputs. */
+  readonly key: Sha256;
+}
+
+/** Finds the record of an output that is already made. */
+export type OutputLookup = (ref: OutputRef) => OutputRecord;
+
+/**
+ * Replaces every reference of a step by the digest of what it refers to. Outputs count by their content, so a step that made the same
+ * bytes as before does not cause the steps after it to run again. The id and the title do not count, the environment (`sandbox`) does.
+ * @throws EngineError PLAN_INVALID
+ */
+export function resolveStep(plan: Plan, step: Step, lookup: OutputLookup, sandbox: string): ResolvedStep {
+  return step.kind === "fetch" ? resolveFetch(step) : resolveExec(plan, step, lookup, sandbox);
+}
+
+/** Digest of what a fetch step brings: names and contents, not where they come from. */
+export function fetchedDigest(step: FetchStep): Sha256 {
+  const files = step.files.map(({ name, sha256: digest }) => ({ name, sha256: digest }));
+  return sha256(canonicalJson(files.sort((a, b) => (a.name < b.name ? -1 : 1))));
+}
+
+function resolveFetch(step: FetchStep): ResolvedStep {
+  return { step, inputs: [], key: sha256(canonicalJson({ schema: 1, kind: "fetch", files: fetchedDigest(step) })) };
+}
+
+function resolveExec(plan: Plan, step: ExecStep, lookup: OutputLookup, sandbox: string): ResolvedStep {
+  const inputs: ResolvedInput[] = [
+    { path: "/", kind: "tools", ...resolveTools(step, lookup) },
+    ...entriesByPath(step.inputs).map(([path, input]) => ({ path, kind: input.kind, ...resolveInput(plan, input, lookup) })),
+    ...entriesByPath(step.secrets).map(([path, secret]) => ({
+      path,
+      kind: "secret" as const,
+      name: secret.name,
+      digest: secret.identity,
+    })),
+  ];
+  const key = sha256(
+    canonicalJson({
+      schema: 1,
+      kind: "exec",
+      sandbox,
+      sourceDateEpoch: plan.sourceDateEpoch,
+      network: step.network,
+      privileges: step.privileges,
+      env: step.env,
+      run: step.run,
+      outputs: step.outputs,
+      inputs: inputs.map(({ path, kind, digest }) => ({ path, secret: kind === "secret", digest })),
+    }),
+  );
+  return { step, inputs, key };
+}
+
+type Named = Pick<ResolvedInput, "name" | "digest">;
+
+function resolveTools(step: ExecStep, lookup: OutputLookup): Named {
+  return step.tools.kind === "host"
+    ? { name: "host", digest: hostDigest() }
+    : { name: `${step.tools.step}/${step.tools.output}`, digest: lookup(step.tools).digest };
+}
+
+/** A machine's own tools are known by its operating system's release only: a new release makes a new tool root. */
+function hostDigest(): Sha256 {
+  return sha256(readFileSync("/etc/os-release"));
+}
+
+function resolveInput(plan: Plan, input: Input, lookup: OutputLookup): Named {
+  switch (input.kind) {
+    case "output":
+      return { name: `${input.step}/${input.output}`, digest: lookup(input).digest };
+    case "source":
+      return { name: input.path, digest: known(plan.sources[input.path], `a digest of the source ${input.path}`) };
+    case "program":
+      return { name: input.name, digest: known(plan.programs[input.name], `a digest of the program ${input.name}`) };
+    case "fetched":
+      return { name: input.step, digest: fetchedDigest(findFetchStep(plan, input.step)) };
+    case "text":
+      return { name: "text", digest: sha256(input.content) };
+  }
+}
+
+/** @throws EngineError PLAN_INVALID */
+export function findFetchStep(plan: Plan, id: string): FetchStep {
+  const step = plan.steps.find((candidate) => candidate.id === id);
+  return known(step?.kind === "fetch" ? step : undefined, `a fetch step ${id}`);
+}
+
+/** The steps whose outputs or files a step reads. */
+export function dependenciesOf(step: Step): string[] {
+  if (step.kind === "fetch") return [];
+  const inputs = Object.values(step.inputs).filter((input) => input.kind === "output" || input.kind === "fetched");
+  return [...new Set([...(step.tools.kind === "output" ? [step.tools.step] : []), ...inputs.map((input) => input.step)])];
+}
+
+/** The steps that the targets need, in plan order. @throws EngineError PLAN_INVALID, STEP_UNKNOWN */
+export function neededSteps(plan: Plan, targets: readonly string[]): Step[] {
+  checkOrder(plan);
+  const byId = new Map(plan.steps.map((step) => [step.id, step]));
+  const needed = new Set<string>();
+  const pending = [...targets];
+  for (let id = pending.pop(); id !== undefined; id = pending.pop()) {
+    const step = byId.get(id);
+    if (step === undefined) throw new EngineError("STEP_UNKNOWN", { expected: [...byId.keys()].join(" "), actual: id });
+    if (!needed.has(id)) pending.push(...dependenciesOf(step));
+    needed.add(id);
+  }
+  return plan.steps.filter((step) => needed.has(step.id));
+}
+
+/** Every reference points at an earlier step, ids are unique: so the plan has no circle. */
+function checkOrder(plan: Plan): void {
+  const seen = new Set<string>();
+  for (const step of plan.steps) {
+    if (seen.has(step.id)) throw new EngineError("PLAN_INVALID", { expected: "unique step ids", actual: `${step.id} twice` });
+    const missing = dependenciesOf(step).find((id) => !seen.has(id));
+    if (missing !== undefined)
+      throw new EngineError("PLAN_INVALID", { expected: `step ${missing} before ${step.id}`, actual: "no such earlier step" });
+    seen.add(step.id);
+  }
+}
+
+function known<T>(value: T | undefined, what: string): T {
+  if (value === undefined) throw new EngineError("PLAN_INVALID", { expected: what, actual: "none in the plan" });
+  return value;
+}
+
+function entriesByPath<T>(record: Readonly<Record<string, T>>): [string, T][] {
+  return Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1));
+}
