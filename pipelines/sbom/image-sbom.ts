@@ -1,0 +1,171 @@
+import { ComponentType, ExternalReferenceType } from "@cyclonedx/cyclonedx-library/Enums";
+import {
+  type Bom,
+  Component,
+  ComponentRepository,
+  ExternalReference,
+  ExternalReferenceRepository,
+} from "@cyclonedx/cyclonedx-library/Models";
+import type { LockedPackage } from "../lock/lock.ts";
+import { debComponent, debRef } from "./deb-component.ts";
+import { createDocument, fileComponent, properties, sha256Hash } from "./document.ts";
+import type { DpkgPackage } from "./dpkg.ts";
+import { SbomError } from "./errors.ts";
+import type { Ownership } from "./ownership.ts";
+import { type RootFile, rootDigest } from "./root-files.ts";
+import type { ServiceDocument } from "./service-document.ts";
+
+/** Most paths that a property list names; the count beside it is always complete. */
+const MAX_LISTED = 500;
+
+export interface ImageSbomInputs {
+  readonly image: { readonly name: string; readonly version: string; readonly distro: string };
+  readonly ownership: readonly Ownership[];
+  readonly packages: readonly DpkgPackage[];
+  readonly locked: readonly LockedPackage[];
+  readonly services: readonly ServiceDocument[];
+  /** Licence names by package; absent: no machine-readable copyright file. */
+  readonly licences: ReadonlyMap<string, readonly string[]>;
+  /** Seconds since 1970. */
+  readonly sourceDateEpoch: number;
+}
+
+/** The files of one origin that is no package: each file is a component of its own, with what identifies its content. */
+function filesComponent(name: string, ref: string, version: string, entries: readonly Ownership[]): Component {
+  const nested = entries.map(({ file, owner }) => {
+    const component = fileComponent(`${ref}:${file.path}`, file.path, file.type === "file" ? file.sha256 : undefined);
+    component.properties = properties({
+      ...(owner.kind === "generated" ? { "file:generator": owner.generator } : {}),
+      ...(file.type === "link" ? { "file:link": file.target } : {}),
+      ...(file.type === "special" ? { "file:type": "special" } : {}),
+    });
+    return component;
+  });
+  return new Component(ComponentType.Data, name, {
+    bomRef: ref,
+    group: "@secai",
+    version,
+    components: new ComponentRepository(nested),
+  });
+}
+
+/** A service bundle of the image, linked to its own SBOM (BOM-Link, ECMA-424). */
+function serviceComponent(service: ServiceDocument, path: string): Component {
+  const link = `urn:cdx:${service.serialNumber.slice("urn:uuid:".length)}/1`;
+  const reference = new ExternalReference(link, ExternalReferenceType.BOM, {
+    hashes: sha256Hash(service.document),
+    comment: `${service.name}.cdx.json of this release`,
+  });
+  return new Component(ComponentType.Application, service.name, {
+    bomRef: `service:${service.name}`,
+    group: "@secai",
+    version: service.version,
+    hashes: sha256Hash(service.bundle),
+    externalReferences: new ExternalReferenceRepository([reference]),
+    properties: properties({ "file:path": path }),
+  });
+}
+
+/**
+ * Each service SBOM must have its bundle in the root, found by digest, and each bundle its SBOM.
+ * @throws SbomError SBOM_SERVICE_ABSENT, SBOM_SERVICE_UNDOCUMENTED
+ */
+function serviceComponents(services: readonly ServiceDocument[], files: readonly RootFile[]): ReadonlyMap<string, Component> {
+  const byPath = new Map<string, Component>();
+  for (const service of services) {
+    const bundle = files.find((file) => file.type === "file" && file.sha256 === service.bundle);
+    if (bundle === undefined) {
+      throw new SbomError("SBOM_SERVICE_ABSENT", {
+        expected: `${service.name}, sha256 ${service.bundle}`,
+        actual: "not in the root",
+      });
+    }
+    byPath.set(bundle.path, serviceComponent(service, bundle.path));
+  }
+  const undocumented = files.find(({ path }) => /^\/usr\/lib\/secure-ai\/services\/[^/]+\.mjs$/.test(path) && !byPath.has(path));
+  if (undocumented !== undefined) {
+    throw new SbomError("SBOM_SERVICE_UNDOCUMENTED", { expected: "an SBOM of this very bundle", actual: undocumented.path });
+  }
+  return byPath;
+}
+
+/** Adds the edges of Depends and Pre-Depends: for each, the first alternative that is installed, by name or as provided. */
+function linkPackages(packages: readonly DpkgPackage[], components: ReadonlyMap<string, Component>): void {
+  const providers = new Map<string, DpkgPackage>();
+  for (const deb of [...packages].reverse()) for (const name of deb.provides) providers.set(name, deb);
+  for (const deb of packages) providers.set(deb.name, deb);
+  for (const deb of packages) {
+    for (const alternatives of deb.depends) {
+      const found = alternatives.map((name) => providers.get(name)).find((candidate) => candidate !== undefined);
+      const target = found === undefined || found === deb ? undefined : components.get(debRef(found));
+      if (target !== undefined) components.get(debRef(deb))?.dependencies.add(target.bomRef);
+    }
+  }
+}
+
+function debComponents(inputs: ImageSbomInputs): ReadonlyMap<string, Component> {
+  const counts = new Map<string, number>();
+  for (const { owner } of inputs.ownership) {
+    if (owner.kind === "package") counts.set(owner.package, (counts.get(owner.package) ?? 0) + 1);
+  }
+  const locked = new Map(inputs.locked.map((entry) => [`${debRef(entry)} ${entry.version}`, entry]));
+  const components = new Map(
+    inputs.packages.map((deb) => [
+      debRef(deb),
+      debComponent({
+        package: deb,
+        locked: locked.get(`${debRef(deb)} ${deb.version}`),
+        licences: inputs.licences.get(deb.name),
+        distro: inputs.image.distro,
+        fileCount: counts.get(deb.name) ?? 0,
+      }),
+    ]),
+  );
+  linkPackages(inputs.packages, components);
+  return components;
+}
+
+const paths = (entries: readonly Ownership[]): readonly string[] => entries.slice(0, MAX_LISTED).map(({ file }) => file.path);
+
+/** One CycloneDX document in which every file of the root belongs to a component or is named as nobody's. */
+export function buildImageSbom(inputs: ImageSbomInputs): Bom {
+  const { image, ownership } = inputs;
+  const services = serviceComponents(
+    inputs.services,
+    ownership.map(({ file }) => file),
+  );
+  const debs = debComponents(inputs);
+  const of = (kind: Ownership["owner"]["kind"]) =>
+    ownership.filter(({ file, owner }) => owner.kind === kind && !services.has(file.path));
+  const [appliance, generated, unowned] = [of("appliance"), of("generated"), of("unowned")];
+  const modified = ownership.filter(({ owner }) => owner.kind === "package" && owner.modified);
+  const digest = rootDigest(ownership.map(({ file }) => file));
+  const component = new Component(ComponentType.OperatingSystem, image.name, {
+    bomRef: "image",
+    version: image.version,
+    properties: properties({
+      "root:sha256": digest,
+      "files:total": ownership.length,
+      "files:package": of("package").length,
+      "files:service": services.size,
+      "files:appliance": appliance.length,
+      "files:generated": generated.length,
+      "files:unowned": unowned.length,
+      "files:modified": modified.length,
+      "files:unowned:path": paths(unowned),
+      "files:modified:path": paths(modified),
+    }),
+  });
+  const bom = createDocument({ component, digest }, inputs.sourceDateEpoch);
+  const parts = [
+    ...debs.values(),
+    ...services.values(),
+    filesComponent("appliance-files", "appliance", image.version, appliance),
+    filesComponent("generated-files", "generated", image.version, generated),
+  ];
+  for (const part of parts) {
+    bom.components.add(part);
+    component.dependencies.add(part.bomRef);
+  }
+  return bom;
+}
