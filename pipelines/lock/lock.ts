@@ -37,6 +37,8 @@ export interface Lock {
   readonly recipe: string;
   readonly architecture: string;
   readonly archives: readonly LockedSuite[];
+  /** What the recipe asked for, sorted: a lock is stale as soon as the recipe asks for something else. */
+  readonly requested: Readonly<Record<RootName, readonly string[]>>;
   /** Each sorted by name; complete: every dependency, and every essential package with its dependencies. */
   readonly roots: Readonly<Record<RootName, readonly LockedPackage[]>>;
 }
@@ -65,11 +67,12 @@ function packageLine({ name, version, architecture, archive, path, size, sha256 
 }
 
 /** The one text form of a lock: a package a line, so that a diff of two locks reads like a list of packages. */
-export function formatLock({ schema, recipe, architecture, archives, roots }: Lock): string {
+export function formatLock({ schema, recipe, architecture, archives, requested, roots }: Lock): string {
   const suites = archives.map(({ name, suite, inRelease, signedBy, indexes }) => {
     const { path, sha256, date } = inRelease;
     return `    ${JSON.stringify({ name, suite, inRelease: { path, sha256, date }, signedBy, indexes })}`;
   });
+  const asked = rootNames.map((root) => `    ${JSON.stringify(root)}: ${JSON.stringify(requested[root])}`);
   const lists = rootNames.map((root) => {
     const lines = roots[root].map((entry) => `      ${packageLine(entry)}`).join(",\n");
     return `    ${JSON.stringify(root)}: [\n${lines}\n    ]`;
@@ -81,6 +84,9 @@ export function formatLock({ schema, recipe, architecture, archives, roots }: Lo
   "archives": [
 ${suites.join(",\n")}
   ],
+  "requested": {
+${asked.join(",\n")}
+  },
   "roots": {
 ${lists.join(",\n")}
   }

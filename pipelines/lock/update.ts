@@ -34,9 +34,9 @@ export interface UpdateOptions {
   readonly report?: (line: string) => void;
 }
 
-/** What the recipe asks for in each root. */
+/** What the recipe asks for in each root, sorted. */
 export function requested(recipe: Recipe): Readonly<Record<RootName, readonly string[]>> {
-  const names = (packages: readonly { readonly name: string }[]): string[] => packages.map(({ name }) => name);
+  const names = (packages: readonly { readonly name: string }[]): string[] => packages.map(({ name }) => name).sort(compareText);
   return { image: names(recipe.packages), build: names(recipe.toolRoots.build), machine: names(recipe.toolRoots.machine) };
 }
 
@@ -176,7 +176,7 @@ export async function updateLock(recipe: Recipe, options: UpdateOptions): Promis
       options.report?.(`resolving the ${root} root`);
       roots[root] = await lockRoot(apt, table, names[root]);
     }
-    return { schema: 1, recipe: recipe.id, architecture, archives: suites.map(lockSuite), roots };
+    return { schema: 1, recipe: recipe.id, architecture, archives: suites.map(lockSuite), requested: names, roots };
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

@@ -1,0 +1,126 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Recipe } from "../recipe/recipe.ts";
+import { LockError } from "./errors.ts";
+import { type Lock, type LockedPackage, type RootName, rootNames } from "./lock.ts";
+import { PackageTable, readSuites, requested, type UpdateOptions } from "./update.ts";
+
+export type LockProblemCode =
+  | "RECIPE_DIFFERS"
+  | "ARCHITECTURE_DIFFERS"
+  | "SUITES_DIFFER"
+  | "REQUEST_DIFFERS"
+  | "PACKAGE_MISSING"
+  | "PACKAGE_FOREIGN"
+  | "ARCHIVE_UNKNOWN"
+  | "REMOVAL_UNKNOWN"
+  | "PACKAGE_GONE"
+  | "PACKAGE_CHANGED";
+
+export interface LockProblem {
+  readonly code: LockProblemCode;
+  readonly root?: RootName;
+  readonly message: string;
+}
+
+function difference(wanted: readonly string[], found: readonly string[]): string {
+  const added = wanted.filter((name) => !found.includes(name)).map((name) => `+${name}`);
+  const removed = found.filter((name) => !wanted.includes(name)).map((name) => `-${name}`);
+  return [...added, ...removed].join(" ");
+}
+
+const suiteNames = (suites: readonly { readonly name: string; readonly suite: string }[]): string[] =>
+  suites.map(({ name, suite }) => `${name}/${suite}`);
+
+function wholeProblems({ id, base }: Recipe, lock: Lock): LockProblem[] {
+  const problems: LockProblem[] = [];
+  if (lock.recipe !== id) problems.push({ code: "RECIPE_DIFFERS", message: `locked for "${lock.recipe}", not "${id}"` });
+  if (lock.architecture !== base.architecture) {
+    problems.push({ code: "ARCHITECTURE_DIFFERS", message: `locked for ${lock.architecture}, not ${base.architecture}` });
+  }
+  const wanted = suiteNames(base.archives.flatMap(({ name, suites }) => suites.map((suite) => ({ name, suite }))));
+  const change = difference(wanted, suiteNames(lock.archives));
+  if (change !== "") problems.push({ code: "SUITES_DIFFER", message: change });
+  return problems;
+}
+
+function packageProblem(root: RootName, entry: LockedPackage, { architecture, archives }: Lock): LockProblem[] {
+  const problems: LockProblem[] = [];
+  if (entry.architecture !== "all" && entry.architecture !== architecture) {
+    problems.push({ code: "PACKAGE_FOREIGN", root, message: `${entry.name} is for ${entry.architecture}` });
+  }
+  if (!archives.some(({ name }) => name === entry.archive)) {
+    problems.push({
+      code: "ARCHIVE_UNKNOWN",
+      root,
+      message: `${entry.name} is of an archive "${entry.archive}" that is not locked`,
+    });
+  }
+  return problems;
+}
+
+function rootProblems(root: RootName, wanted: readonly string[], lock: Lock): LockProblem[] {
+  const locked = new Set(lock.roots[root].map(({ name }) => name));
+  const change = difference(wanted, lock.requested[root]);
+  const missing = wanted.filter((name) => !locked.has(name));
+  return [
+    ...(change === "" ? [] : [{ code: "REQUEST_DIFFERS", root, message: change } as const]),
+    ...missing.map((name) => ({ code: "PACKAGE_MISSING", root, message: `${name} is not locked` }) as const),
+    ...lock.roots[root].flatMap((entry) => packageProblem(root, entry, lock)),
+  ];
+}
+
+/** What a recipe wants to remove must have come: otherwise the line in the recipe does nothing. */
+function removalProblems({ remove }: Recipe, { roots }: Lock): LockProblem[] {
+  const locked = new Set(roots.image.map(({ name }) => name));
+  const idle = remove.packages.filter((name) => !locked.has(name));
+  return idle.map((name) => ({
+    code: "REMOVAL_UNKNOWN",
+    root: "image",
+    message: `remove.packages names ${name}, which is not locked`,
+  }));
+}
+
+/** Whether a lock is this recipe's, as it is now. Pure; an empty list is good. */
+export function checkLock(recipe: Recipe, lock: Lock): readonly LockProblem[] {
+  const wanted = requested(recipe);
+  return [
+    ...wholeProblems(recipe, lock),
+    ...rootNames.flatMap((root) => rootProblems(root, wanted[root], lock)),
+    ...removalProblems(recipe, lock),
+  ];
+}
+
+/** @throws LockError LOCK_STALE when the lock is not this recipe's, as it is now */
+export function requireMatchingLock(recipe: Recipe, lock: Lock): void {
+  const problems = checkLock(recipe, lock);
+  if (problems.length === 0) return;
+  const actual = problems
+    .slice(0, 5)
+    .map(({ code, root, message }) => `${code}${root === undefined ? "" : ` (${root})`}: ${message}`);
+  throw new LockError("LOCK_STALE", { expected: `a lock of recipe "${recipe.id}" as it is now`, actual: actual.join("; ") });
+}
+
+/**
+ * Whether the archives still offer what was locked, by their signed indexes.
+ * @throws LockError, FetchError
+ */
+export async function checkLockOnMirrors(recipe: Recipe, lock: Lock, options: UpdateOptions): Promise<readonly LockProblem[]> {
+  const directory = await mkdtemp(join(tmpdir(), "secai-lock-"));
+  try {
+    const table = new PackageTable(await readSuites(recipe, directory, options));
+    return rootNames.flatMap((root) =>
+      lock.roots[root].flatMap((entry): LockProblem[] => {
+        const offered = table.find(entry);
+        const what = `${entry.name} ${entry.version}`;
+        if (offered === undefined) return [{ code: "PACKAGE_GONE", root, message: `${what} is no longer offered` }];
+        if (offered.sha256 !== entry.sha256)
+          return [{ code: "PACKAGE_CHANGED", root, message: `${what} is offered with other bytes` }];
+        return [];
+      }),
+    );
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
