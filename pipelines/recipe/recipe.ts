@@ -62,6 +62,11 @@ export interface RecipeSource {
   readonly files: readonly { readonly file: string; readonly sha256: Sha256 }[];
 }
 
+/** A recipe's file, from the top of the repository, for what people type: an id ("debian-13") or a path. */
+export function recipeFile(name: string): string {
+  return name.endsWith(".yaml") || name.includes("/") ? name : `recipes/${name}.yaml`;
+}
+
 /**
  * Reads a recipe and everything it extends.
  * @param file absolute, or from the top of the repository
