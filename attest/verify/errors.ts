@@ -1,0 +1,18 @@
+import { type Catalogue, CodedError, type ErrorDetail } from "@secai/formats/errors";
+
+export const verifyErrors = {
+  VERIFY_USAGE: { exit: 2, meaning: "The verifier was called in a way it does not know.", fix: "See `secai verify --help`." },
+  TRUST_ROOT_MISSING: {
+    exit: 2,
+    meaning: "No key to trust was given, and this user has none of their own.",
+    fix: "Pass --key FILE or --fingerprint HEX, as the publisher announced it outside the release.",
+  },
+  TARGET_MISSING: { exit: 2, meaning: "There is no such directory to verify.", fix: "Name the directory of a release." },
+} as const satisfies Catalogue;
+
+/** The question was wrong; nothing was verified. */
+export class VerifyError extends CodedError<keyof typeof verifyErrors> {
+  constructor(code: keyof typeof verifyErrors, detail?: ErrorDetail) {
+    super(code, verifyErrors[code], detail);
+  }
+}

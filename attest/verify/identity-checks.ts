@@ -1,0 +1,72 @@
+import { DISK_FILE, IMAGE_DIGEST_FILE, ROOT_HASH_FILE } from "@secai/formats/release-layout";
+import { type CheckResult, fail, pass, undecided } from "./check.ts";
+import { given, type ReleaseCheck, type ReleaseEvidence } from "./release-evidence.ts";
+
+/** The file must be exactly `expected` and a newline, and each other place that names the value must agree. */
+function lineResult(
+  { inventory }: ReleaseEvidence,
+  file: string,
+  expected: string,
+  others: Readonly<Record<string, string>>,
+): CheckResult {
+  const line = inventory.files.get(file)?.bytes?.toString("latin1");
+  if (line === undefined) return undecided("FILE_MISSING", file);
+  if (line !== `${expected}\n`) return fail("VALUE_MISMATCH", expected, `${file}: ${line.trimEnd()}`);
+  const wrong = Object.entries(others).find(([, value]) => value !== expected);
+  return wrong === undefined ? pass : fail("VALUE_MISMATCH", expected, `${wrong[0]}: ${wrong[1]}`);
+}
+
+export const imageDigestCheck: ReleaseCheck = {
+  id: "image.digest",
+  title: "IMAGE_DIGEST is the digest of the compressed disk",
+  run: (evidence) =>
+    given(evidence.manifest, "the manifest", ({ image }) => {
+      const actual = evidence.inventory.files.get(DISK_FILE)?.sha256;
+      const expected = actual === undefined ? image.digest : `sha256:${actual}`;
+      return lineResult(evidence, IMAGE_DIGEST_FILE, expected, { manifest: image.digest });
+    }),
+};
+
+export const rootHashCheck: ReleaseCheck = {
+  id: "image.root-hash",
+  title: "ROOT_HASH, manifest and measurements name one root file system",
+  run: (evidence) =>
+    given(evidence.manifest, "the manifest", ({ image }) =>
+      given(evidence.measurements, "the measurements", ({ rootHash }) =>
+        lineResult(evidence, ROOT_HASH_FILE, image.root_hash, { measurements: rootHash }),
+      ),
+    ),
+};
+
+export const designationCheck: ReleaseCheck = {
+  id: "release.designation",
+  title: "All parts have one designation, and it is one the policy allows",
+  run: ({ manifest, provenance, measurements }, { designations }) =>
+    given(manifest, "the manifest", ({ designation }) =>
+      given(provenance, "the provenance", ({ buildDefinition: { externalParameters, internalParameters } }) =>
+        given(measurements, "the measurements", (measured) => {
+          const others = [externalParameters.designation, measured.designation];
+          const other = others.find((value) => value !== designation);
+          if (other !== undefined) return fail("VALUE_MISMATCH", designation, other);
+          if (!designations.includes(designation)) return fail("DESIGNATION_REFUSED", designations.join(" or "), designation);
+          const { drift } = internalParameters;
+          if (designation === "dev" || drift.length === 0) return pass;
+          return fail("DRIFT_REFUSED", "every locked file as locked", `${drift.length} replaced: ${drift[0]}`);
+        }),
+      ),
+    ),
+};
+
+export const identityCheck: ReleaseCheck = {
+  id: "release.identity",
+  title: "Manifest and provenance name one recipe and version, and it is the one asked for",
+  run: ({ manifest, provenance }, { version }) =>
+    given(manifest, "the manifest", ({ recipe, tag, build }) =>
+      given(provenance, "the provenance", ({ buildDefinition: { externalParameters: built } }) => {
+        const expected = `${recipe} ${tag} of ${Date.parse(build.timestamp) / 1000}`;
+        const actual = `${built.recipe.name} ${built.version} of ${built.sourceDateEpoch}`;
+        if (actual !== expected) return fail("VALUE_MISMATCH", expected, actual);
+        return version === undefined || version === tag ? pass : fail("VERSION_REFUSED", version, tag);
+      }),
+    ),
+};
