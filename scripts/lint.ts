@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { forbiddenText, localHosts } from "./house/forbidden-text.ts";
 import { missingTool } from "./house/host-tool.ts";
 import { readImportGraph } from "./house/imports.ts";
-import { lockFindings, manifestFindings, npmrcFindings, unusedDependencies } from "./house/npm-rules.ts";
+import { lockFindings, manifestFindings, npmrcFindings, undeclaredImports, unusedDependencies } from "./house/npm-rules.ts";
 import { readRepositoryFile, repositoryFiles, top } from "./house/tree.ts";
 
 const bin = (name: string): string => join(top, "node_modules/.bin", name);
@@ -34,11 +34,18 @@ function shellcheck(): readonly string[] {
 
 function packages(): readonly string[] {
   const { imports } = readImportGraph(top, join(top, "node_modules/typescript/bin/tsc"));
+  const shared = JSON.parse(readRepositoryFile("package.json"));
   const manifests = files.filter((path) => /(^|\/)package\.json$/.test(path) && !path.startsWith("test/vectors/"));
   return manifests.flatMap((path) => {
     const manifest = JSON.parse(readRepositoryFile(path));
-    const inside = imports.filter(({ from }) => from.startsWith(`${dirname(path)}/`)).map(({ specifier }) => specifier);
-    return [...manifestFindings(path, manifest), ...(path === "package.json" ? [] : unusedDependencies(path, manifest, inside))];
+    const inside = imports.filter(({ from }) => from.startsWith(`${dirname(path)}/`));
+    if (path === "package.json") return manifestFindings(path, manifest);
+    const specifiers = inside.map(({ specifier }) => specifier);
+    return [
+      ...manifestFindings(path, manifest),
+      ...unusedDependencies(path, manifest, specifiers),
+      ...undeclaredImports(path, manifest, shared, inside),
+    ];
   });
 }
 

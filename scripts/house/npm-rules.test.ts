@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { lockFindings, manifestFindings, npmrcFindings, unusedDependencies } from "./npm-rules.ts";
+import { lockFindings, manifestFindings, npmrcFindings, undeclaredImports, unusedDependencies } from "./npm-rules.ts";
 
 for (const version of ["^1.2.3", "~1.2.3", "1.2", "*", "latest", "", "1.2.3 || 2", "file:../x", "git+ssh://h/x.git", "1.2.3\n"]) {
   test(`a dependency on ${JSON.stringify(version)} is refused`, () => {
@@ -49,5 +49,22 @@ test("a dependency that nobody imports is found; sub-paths and scopes count as u
   const manifest = { dependencies: { ajv: "1.0.0", "@a/b": "1.0.0", yaml: "1.0.0" } };
   expect(unusedDependencies("p", manifest, ["ajv/dist/2020.js", "@a/b/c", "./yaml", "node:fs"])).toEqual([
     "p: yaml is declared and imported by nobody",
+  ]);
+});
+
+test("an undeclared import is found; a test may use the shared test tools, code may not", () => {
+  const imports = ["p/a.ts", "p/a.test.ts"].flatMap((from) =>
+    ["vitest", "yaml/x", "node:fs", "./b.ts", "ajv"].map((specifier) => ({ from, specifier })),
+  );
+  const found = undeclaredImports(
+    "p/package.json",
+    { dependencies: { ajv: "1.0.0" } },
+    { devDependencies: { vitest: "1.0.0" } },
+    imports,
+  );
+  expect(found.map((line) => line.split(",")[0])).toEqual([
+    "p/a.ts: imports vitest",
+    "p/a.ts: imports yaml",
+    "p/a.test.ts: imports yaml",
   ]);
 });

@@ -77,6 +77,25 @@ function packageOf(specifier: string): string | undefined {
     .join("/");
 }
 
+/**
+ * Imports of packages that the importing workspace does not declare. Its tests may also use what the repository's own package.json
+ * declares (vitest, fast-check), which Biome's rule of the same purpose cannot say.
+ */
+export function undeclaredImports(
+  path: string,
+  manifest: Manifest,
+  shared: Manifest,
+  imports: readonly { readonly from: string; readonly specifier: string }[],
+): readonly string[] {
+  const own = new Set(kinds.flatMap((kind) => Object.keys(manifest[kind] ?? {})));
+  const tests = new Set([...own, ...Object.keys(shared.devDependencies ?? {})]);
+  return imports.flatMap(({ from, specifier }) => {
+    const name = packageOf(specifier);
+    const known = from.endsWith(".test.ts") ? tests : own;
+    return name === undefined || known.has(name) ? [] : [`${from}: imports ${name}, which ${path} does not declare`];
+  });
+}
+
 /** Declared runtime and test dependencies of a workspace that none of its files imports. */
 export function unusedDependencies(path: string, manifest: Manifest, specifiers: readonly string[]): readonly string[] {
   const imported = new Set(specifiers.map(packageOf));
