@@ -107,3 +107,8 @@ export function secureBootDigests(state: SecureBootState): readonly Sha256[] {
 export function secureBootPcr(state: SecureBootState): Sha256 {
   return replayPcr(secureBootDigests(state));
 }
+
+/** Digest of the PCR 7 event of a machine with Secure Boot off. */
+export function secureBootOffDigest(): Sha256 {
+  return sha256(variableEvent(GLOBAL_VARIABLE, "SecureBoot", Buffer.from([0])));
+}

@@ -1,6 +1,8 @@
 import { spawnSync } from "node:child_process";
 import { closeSync, existsSync, openSync, readFileSync, readSync } from "node:fs";
-import { type Sha256, sha256 } from "@secai/formats/digest";
+import { parseCanonicalJson } from "@secai/formats/canonical-json";
+import { literal, object, parseShape, table } from "@secai/formats/shape";
+import { lineShape, sha256Shape } from "@secai/formats/shapes";
 import { MAX_EVENT_LOG_BYTES } from "@secai/measure/event-log";
 import { MAX_USERSPACE_LOG_BYTES } from "@secai/measure/userspace-log";
 import { RuntimeError } from "./runtime-errors.ts";
@@ -14,6 +16,7 @@ const SERVICE_MANIFEST = "/usr/lib/secure-ai/services.json";
 /** Name that veritysetup-generator gives the device below the root file system. */
 const VERITY_DEVICE = "root";
 const MAX_SMALL_BYTES = 64 * 1024;
+const MAX_MANIFEST_BYTES = 1024 * 1024;
 const VERITYSETUP_LIMIT_MS = 10_000;
 
 /**
@@ -63,7 +66,7 @@ function rootState(): Evidence["root"] {
     encoding: "utf8",
     stdio: ["ignore", "pipe", "ignore"],
   });
-  const mounts = readLimited("/proc/self/mounts", MAX_SMALL_BYTES * 16)?.toString("utf8") ?? "";
+  const mounts = readLimited("/proc/self/mounts", MAX_MANIFEST_BYTES)?.toString("utf8") ?? "";
   const options = field(mounts, /^\S+ \/ \S+ (\S+)/m).split(",");
   return { ...parseVerityStatus(status.stdout ?? ""), readOnly: options.includes("ro") };
 }
@@ -76,14 +79,22 @@ export function parseImageRelease(osRelease: string): Evidence["release"] {
   };
 }
 
-function digestOf(path: string): Sha256 | undefined {
-  const bytes = readLimited(path, MAX_SMALL_BYTES * 16);
-  return bytes === undefined ? undefined : sha256(bytes);
+const serviceManifestShape = object({
+  schema: literal(1),
+  services: table(/^[a-z0-9][a-z0-9-]{0,63}$/, object({ path: lineShape, sha256: sha256Shape })),
+});
+
+/** @throws FormatError when the sealed manifest is not one */
+function allowedServices(): Evidence["services"] {
+  const bytes = readLimited(SERVICE_MANIFEST, MAX_MANIFEST_BYTES);
+  if (bytes === undefined) return undefined;
+  const { services } = parseShape(serviceManifestShape, parseCanonicalJson(bytes, MAX_MANIFEST_BYTES), "a service manifest");
+  return Object.fromEntries(Object.entries(services).map(([name, { sha256 }]) => [name, sha256]));
 }
 
 /**
  * Gathers the evidence of the machine this runs on. Needs root. Without a TPM there is no quote, which no verifier accepts.
- * @throws RuntimeError TPM_COMMAND_FAILED, EVIDENCE_TOO_LARGE
+ * @throws RuntimeError TPM_COMMAND_FAILED, EVIDENCE_TOO_LARGE; FormatError for a service manifest that is none
  */
 export function collectEvidence(nonce: string, tpm: TpmAccess = MACHINE_TPM): Evidence {
   return {
@@ -95,6 +106,6 @@ export function collectEvidence(nonce: string, tpm: TpmAccess = MACHINE_TPM): Ev
     secureBoot: secureBootState(),
     root: rootState(),
     release: parseImageRelease(readLimited("/usr/lib/os-release", MAX_SMALL_BYTES)?.toString("utf8") ?? ""),
-    serviceManifest: digestOf(SERVICE_MANIFEST),
+    services: allowedServices(),
   };
 }

@@ -44,7 +44,8 @@ const wireShape = object({
     readOnly: literal(true, false),
   }),
   release: object({ imageId: text(/^[a-z0-9._-]{0,64}$/, 64), imageVersion: text(/^[0-9A-Za-z.+~-]{0,64}$/, 64) }),
-  serviceManifest: nullable(sha256Shape),
+  /** Digest of each bundle that the sealed manifest lets run, by service. */
+  services: nullable(table(/^[a-z0-9][a-z0-9-]{0,63}$/, sha256Shape)),
 });
 
 interface RootState {
@@ -73,8 +74,8 @@ export interface Evidence {
   readonly secureBoot: "enabled" | "disabled" | "unknown";
   readonly root: RootState;
   readonly release: { readonly imageId: string; readonly imageVersion: string };
-  /** SHA-256 of the sealed service manifest, services.json. */
-  readonly serviceManifest: string | undefined;
+  /** What the sealed service manifest, services.json, lets run: digest by service. */
+  readonly services: Readonly<Record<string, string>> | undefined;
 }
 
 function optionalBytes(encoded: string | null): Uint8Array | undefined {
@@ -98,7 +99,7 @@ function decode(bytes: Uint8Array): Evidence {
           },
     eventLog: optionalBytes(wire.eventLog),
     userspaceLog: optionalBytes(wire.userspaceLog),
-    serviceManifest: wire.serviceManifest ?? undefined,
+    services: wire.services ?? undefined,
   };
 }
 
@@ -131,7 +132,7 @@ export function printEvidence(evidence: Evidence): string {
           },
     eventLog: eventLog === undefined ? null : base64(eventLog),
     userspaceLog: userspaceLog === undefined ? null : base64(userspaceLog),
-    serviceManifest: evidence.serviceManifest ?? null,
+    services: evidence.services ?? null,
   };
   return `${canonicalJson(document)}\n`;
 }

@@ -1,0 +1,210 @@
+import type { Sha256 } from "@secai/formats/digest";
+import { ZERO_PCR } from "@secai/measure/pcr";
+import { attributeFaults } from "@secai/measure/public-area";
+import { hasNonce, hasPcrValues, isSignedBy } from "@secai/measure/quote";
+import { secureBootOffDigest } from "@secai/measure/secure-boot";
+import { type Check, type CheckResult, fail, notPresent, pass, undecided } from "./check.ts";
+import { when } from "./release-evidence.ts";
+import type { RuntimeFacts } from "./runtime-facts.ts";
+import type { RuntimePolicy } from "./runtime-policy.ts";
+
+type RuntimeCheck = Check<RuntimeFacts, RuntimePolicy>;
+
+/** Bytes of the message that the attestation key signed (TPM 2.0 Part 3, 18.4). */
+const signatureCheck: RuntimeCheck = {
+  id: "quote.signature",
+  title: "The quote was signed by the attestation key that came with it",
+  run: ({ quote, signature, attestationKey, evidence }) =>
+    when(quote, () =>
+      when(signature, (signed) =>
+        when(attestationKey, ({ key, name }) => {
+          const message = evidence.quote?.message ?? new Uint8Array();
+          return isSignedBy(message, signed, key) ? pass : fail("QUOTE_SIGNATURE", `a signature by ${name}`, "another signature");
+        }),
+      ),
+    ),
+};
+
+const nonceCheck: RuntimeCheck = {
+  id: "quote.nonce",
+  title: "The quote answers this challenge and no earlier one",
+  run: ({ quote, nonce }) =>
+    when(quote, (found) => {
+      const actual = Buffer.from(found.nonce).toString("hex");
+      return hasNonce(found, Buffer.from(nonce, "hex")) ? pass : fail("QUOTE_NONCE", nonce, actual);
+    }),
+};
+
+const pcrsCheck: RuntimeCheck = {
+  id: "quote.pcrs",
+  title: "The PCR values are those that were quoted",
+  run: ({ quote, evidence }) =>
+    when(quote, (found) => {
+      const values = evidence.quote?.pcrs ?? new Map<number, Sha256>();
+      const unquoted = [...values.keys()].filter((index) => !found.pcrs.includes(index));
+      if (unquoted.length > 0) return fail("QUOTE_PCRS", "quoted PCRs only", `also ${unquoted.join(", ")}`);
+      return hasPcrValues(found, values) ? pass : fail("QUOTE_PCRS", `values with digest ${found.pcrDigest}`, "other values");
+    }),
+};
+
+const attributesCheck: RuntimeCheck = {
+  id: "quote.ak-attributes",
+  title: "The attestation key is bound to its TPM and signs only what that made",
+  run: ({ attestationKey }) =>
+    when(attestationKey, (key) => {
+      const faults = attributeFaults(key);
+      return faults.length === 0 ? pass : fail("AK_ATTRIBUTES", "a restricted signing key of the TPM", faults.join(", "));
+    }),
+};
+
+/**
+ * Attributes are only claims in a structure: that a key is in a TPM at all follows from enrolment alone, when its owner saw it made.
+ * Without one the quote shows what software says that could lie about everything, and the report says so.
+ */
+const enrolledCheck: RuntimeCheck = {
+  id: "quote.ak-enrolled",
+  title: "The attestation key is enrolled",
+  run: ({ attestationKey }, { attestationKeys }) =>
+    when(attestationKey, ({ fingerprint }) => {
+      if (attestationKeys === undefined) return notPresent(`attestation key not enrolled: taken at its word, ${fingerprint}`);
+      return attestationKeys.has(fingerprint) ? pass : fail("AK_UNKNOWN", [...attestationKeys].join(" | "), fingerprint);
+    }),
+};
+
+/** A check of one quoted PCR; `differs` says what an unexpected value means. */
+function pcrCheck(
+  id: string,
+  title: string,
+  index: 4 | 7 | 11 | 12,
+  differs: (expected: Sha256, actual: Sha256, facts: RuntimeFacts, policy: RuntimePolicy) => CheckResult,
+  matches: (facts: RuntimeFacts, policy: RuntimePolicy) => CheckResult = () => pass,
+): RuntimeCheck {
+  return {
+    id,
+    title,
+    run: (facts, policy) =>
+      when(facts.quote, (quote) => {
+        const actual = facts.evidence.quote?.pcrs.get(index);
+        if (actual === undefined || !quote.pcrs.includes(index))
+          return undecided("PCR_NOT_QUOTED", `PCR ${index} is not in the quote`);
+        const expected = policy.pcrs[`${index}`];
+        return actual === expected ? matches(facts, policy) : differs(expected, actual, facts, policy);
+      }),
+  };
+}
+
+const secureBootCheck = pcrCheck(
+  "boot.secure-boot",
+  "Secure Boot was on, with our keys and no others (PCR 7)",
+  7,
+  (expected, actual, facts) => {
+    const off =
+      facts.events.state === "found" &&
+      facts.events.value.some(({ pcr, digest }) => pcr === 7 && digest === secureBootOffDigest());
+    return fail(off ? "SECURE_BOOT_OFF" : "SECURE_BOOT_KEYS", expected, actual);
+  },
+);
+
+const chainCheck = pcrCheck(
+  "boot.chain",
+  "Firmware loaded our boot loader and our kernel image, nothing else (PCR 4)",
+  4,
+  (expected, actual) => fail("BOOT_CHAIN", expected, actual),
+);
+
+const ukiCheck = pcrCheck(
+  "boot.uki",
+  "Kernel, initrd, command line and root hash are the release's (PCR 11)",
+  11,
+  (expected, actual, _, policy) => {
+    const phase = Object.entries(policy.pcr11Phases).find(([, value]) => value === actual)?.[0];
+    if (phase !== undefined) return undecided("BOOT_NOT_COMPLETE", `the machine is still starting: phase ${phase}`);
+    return fail("BOOT_UKI", expected, actual);
+  },
+);
+
+/** An addon or credential in the ESP shows in PCR 12; the command line the kernel reports must be the sum of what was measured. */
+const commandLineCheck = pcrCheck(
+  "boot.command-line",
+  "Nothing was added to the kernel's command line (PCR 12)",
+  12,
+  (expected, actual) => fail(expected === ZERO_PCR ? "BOOT_ADDON_PRESENT" : "BOOT_ADDON", expected, actual),
+  ({ evidence }, { commandLine }) =>
+    evidence.commandLine === commandLine ? pass : fail("COMMAND_LINE", commandLine, evidence.commandLine),
+);
+
+const replayCheck: RuntimeCheck = {
+  id: "event-log.replay",
+  title: "The event logs lead to the quoted PCR values",
+  run: ({ quote, replay, evidence }) =>
+    when(quote, ({ pcrs }) =>
+      when(replay, (values) => {
+        const quoted = evidence.quote?.pcrs ?? new Map<number, Sha256>();
+        const wrong = pcrs.filter((index) => quoted.get(index) !== (values.get(index) ?? ZERO_PCR));
+        if (wrong.length === 0) return pass;
+        const show = (of: ReadonlyMap<number, Sha256>) => wrong.map((index) => `${index}=${of.get(index) ?? ZERO_PCR}`).join(" ");
+        return fail("EVENT_LOG_REPLAY", show(quoted), show(values));
+      }),
+    ),
+};
+
+const verityCheck: RuntimeCheck = {
+  id: "root.verity",
+  title: "The root file system is read-only, and verified with the release's root hash",
+  run({ evidence: { root } }, { rootHash }) {
+    if (root.verity === "corrupted") return fail("ROOT_CORRUPTED", "verified", "corrupted blocks");
+    if (root.verity === "absent") return fail("ROOT_UNVERIFIED", "a dm-verity root", "none");
+    if (root.hash !== rootHash) return fail("ROOT_HASH", rootHash, root.hash ?? "unknown");
+    return root.readOnly ? pass : fail("ROOT_WRITABLE", "a read-only root", "a writable one");
+  },
+};
+
+const versionCheck: RuntimeCheck = {
+  id: "release.version",
+  title: "The machine runs the version that the release's manifest names",
+  run({ evidence }, { release }) {
+    if (release === undefined) return notPresent("only measurements were given, no manifest");
+    const { imageVersion } = evidence.release;
+    return imageVersion === release.version ? pass : fail("RELEASE_VERSION", release.version, imageVersion);
+  },
+};
+
+const servicesCheck: RuntimeCheck = {
+  id: "release.services",
+  title: "Every service that may run in the machine is one of the release",
+  run({ evidence }, { release }) {
+    if (release === undefined) return notPresent("only measurements were given, no manifest");
+    if (evidence.services === undefined) return fail("SERVICES_UNKNOWN", "a sealed service manifest", "none");
+    const foreign = Object.entries(evidence.services).filter(([name, digest]) => release.services.get(name) !== digest);
+    return foreign.length === 0
+      ? pass
+      : fail("SERVICES_UNKNOWN", "services of the release", foreign.map(([name]) => name).join(", "));
+  },
+};
+
+export const runtimeChecks: readonly RuntimeCheck[] = [
+  signatureCheck,
+  nonceCheck,
+  pcrsCheck,
+  attributesCheck,
+  enrolledCheck,
+  secureBootCheck,
+  chainCheck,
+  ukiCheck,
+  commandLineCheck,
+  replayCheck,
+  verityCheck,
+  versionCheck,
+  servicesCheck,
+];
+
+/** Checks that must pass. Enrolment counts once the policy names enrolled keys, the manifest's once a release was given. */
+export function requiredChecks(policy: RuntimePolicy): readonly string[] {
+  const optional = new Set<string>();
+  if (policy.attestationKeys === undefined) optional.add(enrolledCheck.id);
+  if (policy.release === undefined) {
+    optional.add(versionCheck.id);
+    optional.add(servicesCheck.id);
+  }
+  return runtimeChecks.map(({ id }) => id).filter((id) => !optional.has(id));
+}
