@@ -40,7 +40,8 @@ export function jsonPath(segments: readonly (string | number)[]): string {
 
 /** The candidate that `word` is a slip of the pen away from; `undefined` when none is near. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
-  const allowed = Math.max(1, Math.floor(word.length / 3));
+  // Two letters swapped are two steps; short words are near too many others.
+  const allowed = word.length < 4 ? 1 : Math.max(2, Math.floor(word.length / 3));
   let best: { readonly text: string; readonly steps: number } | undefined;
   for (const text of candidates) {
     const steps = distance(word.toLowerCase(), text.toLowerCase());

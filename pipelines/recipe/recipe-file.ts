@@ -44,7 +44,7 @@ function positions(file: string, document: Document, lines: LineCounter) {
 }
 
 function syntaxMistakes(document: Document, at: (offset: number) => Position): Mistake[] {
-  const mistakes: Mistake[] = [...document.errors, ...document.warnings].map((error) => {
+  const mistakes: Mistake[] = document.errors.map((error) => {
     const code: MistakeCode = error.code === "DUPLICATE_KEY" ? "DUPLICATE" : "YAML_SYNTAX";
     return { ...at(error.pos[0]), code, path: "$", message: error.message };
   });
