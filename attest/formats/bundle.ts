@@ -1,7 +1,6 @@
 import { base64Text, parseBase64 } from "./base64.ts";
-import { type JsonValue, parseCanonicalJson } from "./canonical-json.ts";
+import { type JsonValue, parseCanonicalJson, parseJson } from "./canonical-json.ts";
 import { envelopeShape, MAX_PAYLOAD_BYTES, openEnvelope } from "./dsse.ts";
-import { FormatError } from "./errors.ts";
 import { list, literal, object, parseShape } from "./shape.ts";
 
 export const BUNDLE_MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -60,15 +59,7 @@ export function parseBundle(bytes: Uint8Array): Bundle {
  * @throws FormatError JSON_TOO_LARGE, JSON_MALFORMED, SCHEMA_MISMATCH, BASE64_MALFORMED
  */
 export function parseForeignBundle(bytes: Uint8Array): Bundle {
-  if (bytes.length > MAX_BUNDLE_BYTES)
-    throw new FormatError("JSON_TOO_LARGE", { expected: `at most ${MAX_BUNDLE_BYTES} bytes`, actual: `${bytes.length}` });
-  let value: JsonValue;
-  try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)) as JsonValue;
-  } catch (cause) {
-    throw new FormatError("JSON_MALFORMED", { expected: "UTF-8 JSON", actual: (cause as Error).message, cause });
-  }
-  return toBundle(value);
+  return toBundle(parseJson(bytes, MAX_BUNDLE_BYTES));
 }
 
 function toBundle(value: JsonValue): Bundle {

@@ -22,22 +22,27 @@ export function canonicalJson(value: unknown): string {
 }
 
 /**
+ * Parses UTF-8 JSON in any spelling.
+ * @throws FormatError JSON_TOO_LARGE, JSON_MALFORMED
+ */
+export function parseJson(bytes: Uint8Array, maxBytes: number): JsonValue {
+  if (bytes.length > maxBytes)
+    throw new FormatError("JSON_TOO_LARGE", { expected: `at most ${maxBytes} bytes`, actual: `${bytes.length}` });
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)) as JsonValue;
+  } catch (cause) {
+    throw new FormatError("JSON_MALFORMED", { expected: "UTF-8 JSON", actual: (cause as Error).message, cause });
+  }
+}
+
+/**
  * Parses bytes that must be exactly `canonicalJson(value)` plus one newline: no duplicate keys, no spare white space, so that no byte
  * of a signed file is without meaning.
  * @throws FormatError JSON_TOO_LARGE, JSON_MALFORMED, JSON_NOT_CANONICAL
  */
 export function parseCanonicalJson(bytes: Uint8Array, maxBytes: number): JsonValue {
-  if (bytes.length > maxBytes)
-    throw new FormatError("JSON_TOO_LARGE", { expected: `at most ${maxBytes} bytes`, actual: `${bytes.length}` });
-  let text: string;
-  let value: JsonValue;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    value = JSON.parse(text) as JsonValue;
-  } catch (cause) {
-    throw new FormatError("JSON_MALFORMED", { expected: "UTF-8 JSON", actual: (cause as Error).message, cause });
-  }
-  if (`${printed(value)}\n` !== text) {
+  const value = parseJson(bytes, maxBytes);
+  if (!Buffer.from(`${printed(value)}\n`).equals(bytes)) {
     throw new FormatError("JSON_NOT_CANONICAL", {
       expected: "RFC 8785 bytes and one newline",
       actual: "other bytes for the same value",

@@ -86,7 +86,7 @@ export function buildManifest(facts: ManifestFacts): Manifest {
     checksums: { file: CHECKSUMS_FILE, signature: CHECKSUMS_BUNDLE },
     build: {
       builder_id: facts.builderId,
-      timestamp: new Date(facts.sourceDateEpoch * 1000).toISOString(),
+      timestamp: new Date(facts.sourceDateEpoch * 1000).toISOString().replace(".000Z", "Z"),
       ...(facts.commitSha !== undefined && { commit_sha: facts.commitSha }),
     },
     files,

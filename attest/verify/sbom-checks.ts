@@ -1,4 +1,5 @@
-import { FormatError } from "@secai/formats/errors";
+import { parseJson } from "@secai/formats/canonical-json";
+import { MAX_PAYLOAD_BYTES } from "@secai/formats/dsse";
 import { roleOf } from "@secai/formats/release-layout";
 import { anyObject, list, literal, parseShape, type Shape } from "@secai/formats/shape";
 import { about, fail, type SubjectResult, undecided } from "./check.ts";
@@ -42,18 +43,10 @@ function partnerOf(name: string): string | undefined {
 
 /** @throws FormatError JSON_MALFORMED, SCHEMA_MISMATCH */
 function requireSbom(bytes: Buffer): void {
-  const document = parseShape(anyObject, parseJson(bytes), "a CycloneDX document");
+  const document = parseShape(anyObject, parseJson(bytes, MAX_PAYLOAD_BYTES), "a CycloneDX document");
   const member = <T>(name: string, shape: Shape<T>): T => parseShape(shape, document[name], `CycloneDX: ${name}`);
   member("bomFormat", bomFormat);
   member("specVersion", specVersion);
   if ("components" in document) member("components", components);
   parseShape(anyObject, member("metadata", anyObject).component, "CycloneDX: metadata.component");
-}
-
-function parseJson(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new FormatError("JSON_MALFORMED", { expected: "UTF-8 JSON", actual: (cause as Error).message, cause });
-  }
 }

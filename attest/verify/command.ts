@@ -1,0 +1,50 @@
+import { CodedError } from "@secai/formats/errors";
+import { VerifyError } from "./errors.ts";
+
+export interface CommandIo {
+  readonly stdout: (text: string) => void;
+  readonly stderr: (text: string) => void;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Whether standard output is a terminal that shows colours. */
+  readonly colour?: boolean;
+  /** The top of the checkout, when run from one. */
+  readonly top?: string;
+}
+
+export const VERIFY_HELP = `secai verify: is this exactly what it says, and who says so?
+
+  secai verify release DIR [options]     a release directory, offline
+  secai verify runtime [options]         a running machine; see secai verify runtime --help
+
+Exit status: 0 accepted, 1 rejected, 2 wrong use, 3 undecided, 70 our bug.
+`;
+
+/** The `verify` command. Returns the exit status; writes only through `io`. */
+export async function runVerify(args: readonly string[], io: CommandIo): Promise<number> {
+  const [what, ...rest] = args;
+  try {
+    switch (what) {
+      case "release":
+        return await (await import("./release-command.ts")).runVerifyRelease(rest, io);
+      case "runtime":
+        return await (await import("./runtime-command.ts")).runVerifyRuntime(rest, io);
+      case "--help":
+      case "-h":
+        io.stdout(VERIFY_HELP);
+        return 0;
+      default:
+        throw new VerifyError("VERIFY_USAGE", { expected: "release or runtime", actual: what ?? "nothing" });
+    }
+  } catch (error) {
+    return reportError(error, io);
+  }
+}
+
+function reportError(error: unknown, io: CommandIo): number {
+  if (error instanceof CodedError) {
+    io.stderr(`${error.message}\n  fix: ${error.fix}\n`);
+    return error.exit;
+  }
+  io.stderr(`INTERNAL: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  return 70;
+}

@@ -1,0 +1,26 @@
+import { type Catalogue, CodedError, type ErrorDetail } from "@secai/formats/errors";
+
+export const releaseErrors = {
+  RELEASE_INPUT_MISSING: {
+    exit: 3,
+    meaning: "A file that a release needs was not made.",
+    fix: "Build the image again; its step log says why the file is not there.",
+  },
+  RELEASE_INPUT_CHANGED: {
+    exit: 1,
+    meaning: "A file is not the one that the build recorded.",
+    fix: "Run `secai cache verify`, then build again.",
+  },
+  RELEASE_SELF_CHECK: {
+    exit: 70,
+    meaning: "A release that was just made does not verify, so it was thrown away.",
+    fix: "Read the named checks; report this if the inputs are right.",
+  },
+} as const satisfies Catalogue;
+
+/** A release was not made; the output directory is as it was. */
+export class ReleaseError extends CodedError<keyof typeof releaseErrors> {
+  constructor(code: keyof typeof releaseErrors, detail?: ErrorDetail) {
+    super(code, releaseErrors[code], detail);
+  }
+}
