@@ -25,13 +25,13 @@ function isCatalogue(value: unknown): value is Catalogue {
   return typeof value === "object" && value !== null && Object.values(value).every(isEntry);
 }
 
-/** Every exported `...Errors` object of every errors.ts and ...-errors.ts, sorted by path. */
+/** Every exported `...Errors` object of every errors.ts and ...-errors.ts, sorted by path and name. */
 export async function findCatalogues(): Promise<readonly FoundCatalogue[]> {
   const paths = repositoryFiles().filter((path) => /(^|[/-])errors\.ts$/.test(path));
   const found: FoundCatalogue[] = [];
   for (const path of paths) {
     const module: Record<string, unknown> = await import(pathToFileURL(join(top, path)).href);
-    for (const [name, entries] of Object.entries(module)) {
+    for (const [name, entries] of Object.entries(module).sort(([a], [b]) => (a < b ? -1 : 1))) {
       if (/Errors$/.test(name) && isCatalogue(entries)) found.push({ path, name, entries });
     }
   }
