@@ -11,15 +11,9 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { type Sha256, sha256 } from "@secai/formats/digest";
 import { PipelineError } from "./errors.ts";
-
-/** Where one user's signing keys lie: never in the repository, the cache or an image. */
-export function keysDirectory(env: NodeJS.ProcessEnv): string {
-  return env.SECAI_KEYS ?? join(env.XDG_DATA_HOME ?? join(homedir(), ".local", "share"), "secai", "keys");
-}
 
 /** The three Secure Boot roles: platform key, key exchange key, signature database (UEFI specification, chapter 32). */
 const secureBootRoles = ["PK", "KEK", "db"] as const;

@@ -120,12 +120,18 @@ function imageSteps({ recipe, lock, keys, sourceDateEpoch }: PlanInputs): Step[]
       services: [...recipe.services, ...Object.keys(kitServices)],
       programs: Object.keys(imagePrograms),
     }),
-    initrdStep({ ...common, list: "image/initrd.files", overlay: recipe.initrd.overlay, modules: recipe.initrd.modules }),
+    initrdStep({
+      ...common,
+      list: "image/initrd.files",
+      overlays: recipe.overlays,
+      initrdOverlay: recipe.initrd.overlay,
+      modules: recipe.initrd.modules,
+    }),
     sealStep(common),
     ukiStep({ ...common, kernelArguments: recipe.kernelArguments, keys: bootKeys }),
     measureStep({ ...common, certificates }),
     diskStep({ ...common, seed: seedOf(recipe), ...recipe.disk }),
-    imageSbomStep({ ...common, lock: text(canonicalJson(lock)), services: bundleNames(recipe) }),
+    imageSbomStep({ ...common, lock: text(canonicalJson(lock)), overlays: recipe.overlays, services: bundleNames(recipe) }),
   ];
 }
 

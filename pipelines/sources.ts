@@ -1,9 +1,8 @@
-import { createHash } from "node:crypto";
-import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { canonicalJson } from "@secai/formats/canonical-json";
 import { type Sha256, sha256 } from "@secai/formats/digest";
 import { build } from "esbuild";
+import { sourceDigest } from "./engine/source-digest.ts";
 import { PipelineError } from "./errors.ts";
 import type { Step } from "./step.ts";
 
@@ -54,24 +53,13 @@ function openStatCache(file: string): StatCache {
   };
 }
 
-/**
- * Digest of a repository file or folder: names, contents, link targets and whether a file is a program. Owner, times and umask of the
- * checkout leave no trace in it, so two checkouts of one commit agree.
- */
-function sourceDigest(top: string, path: string, cache: StatCache): Sha256 {
-  const hash = createHash("sha256");
-  const visit = (name: string, label: string) => {
-    const full = join(top, name);
-    const stat = lstatSync(full, { throwIfNoEntry: false });
-    if (stat === undefined) throw new PipelineError("SOURCE_MISSING", { expected: name, actual: "no such file or folder" });
-    if (stat.isDirectory()) {
-      hash.update(canonicalJson(["d", label]));
-      for (const child of readdirSync(full).sort()) visit(join(name, child), `${label}/${child}`);
-    } else if (stat.isSymbolicLink()) hash.update(canonicalJson(["l", label, readlinkSync(full)]));
-    else hash.update(canonicalJson([(stat.mode & 0o100) === 0 ? "f" : "x", label, cache.digest(full)]));
-  };
-  visit(path, "");
-  return hash.digest("hex") as Sha256;
+/** @throws PipelineError SOURCE_MISSING */
+function digestOf(top: string, path: string, cache: StatCache): Sha256 {
+  const full = join(top, path);
+  if (lstatSync(full, { throwIfNoEntry: false }) === undefined) {
+    throw new PipelineError("SOURCE_MISSING", { expected: path, actual: "no such file or folder" });
+  }
+  return sourceDigest(full, (file) => cache.digest(file));
 }
 
 /** Bundles one program of pipelines/programs to a single ESM file for the pinned Node. */
@@ -86,6 +74,8 @@ async function bundleProgram(top: string, name: string): Promise<Buffer> {
     legalComments: "none",
     write: false,
     logLevel: "silent",
+    // Optional peers of the CycloneDX library, for formats that no program writes.
+    external: ["xmlbuilder2", "libxmljs2"],
     banner: { js: 'import{createRequire as __createRequire}from"node:module";const require=__createRequire("file:///in/");' },
   });
   const [output] = result.outputFiles;
@@ -106,7 +96,7 @@ export interface Sources {
  */
 export async function loadSources(top: string, cacheDir: string, { sources, programs }: References): Promise<Sources> {
   const cache = openStatCache(join(cacheDir, "source-digests.json"));
-  const files = Object.fromEntries(sources.map((path) => [path, sourceDigest(top, path, cache)]));
+  const files = Object.fromEntries(sources.map((path) => [path, digestOf(top, path, cache)]));
   cache.save();
   const folder = join(cacheDir, "programs");
   mkdirSync(folder, { recursive: true });

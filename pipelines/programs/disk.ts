@@ -53,16 +53,20 @@ function writeEsp(): void {
 const rootHash = readFileSync(flag("root-hash"), "utf8").trim();
 writeDefinitions(rootHash);
 writeEsp();
-tool("systemd-repart", [
-  `--definitions=${definitions}`,
-  `--seed=${flag("seed")}`,
-  "--empty=create",
-  "--size=auto",
-  "--dry-run=no",
-  "--offline=yes",
-  "--no-pager",
-  disk,
-]);
+tool(
+  "systemd-repart",
+  [
+    `--definitions=${definitions}`,
+    `--seed=${flag("seed")}`,
+    "--empty=create",
+    "--size=auto",
+    "--dry-run=no",
+    "--offline=yes",
+    "--no-pager",
+    disk,
+  ],
+  { env: { TMPDIR: "/tmp" } },
+);
 tool("zstd", ["-q", "-3", "-T2", disk, "-o", join(out, "disk.raw.zst")]);
 tool("qemu-img", ["convert", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zstd", disk, join(out, "disk.qcow2")]);
 tool("qemu-img", ["resize", "-q", "-f", "qcow2", join(out, "disk.qcow2"), `${flag("image-gib")}G`]);

@@ -1,5 +1,5 @@
 // Builds the initrd from the appliance's own root: listed files, the libraries they need, listed kernel modules, nothing else.
-// initrd --root DIR --list FILE --overlay DIR --modules a,b,c --out FILE
+// initrd --root DIR --overlays DIR,DIR --list FILE --initrd-overlay DIR --modules a,b,c --out FILE
 import {
   chmodSync,
   copyFileSync,
@@ -32,7 +32,22 @@ function readList(path: string): { readonly take: readonly string[]; readonly le
   };
 }
 
-const exists = (path: string) => lstatSync(join(root, path), { throwIfNoEntry: false }) !== undefined;
+const overlays = flag("overlays").split(",").reverse();
+
+/** Where a file of the image lies: what overlays bring wins over the distribution's root, as in the image. */
+function locate(path: string): string | undefined {
+  return [...overlays, root]
+    .map((layer) => join(layer, path))
+    .find((full) => lstatSync(full, { throwIfNoEntry: false }) !== undefined);
+}
+
+function located(path: string): string {
+  const full = locate(path);
+  if (full === undefined) throw new Error(`${path} is not in the image`);
+  return full;
+}
+
+const exists = (path: string) => locate(path) !== undefined;
 
 /** A path with the merged-/usr links resolved: "/lib/x" is "/usr/lib/x". */
 function merged(path: string): string {
@@ -43,24 +58,35 @@ function merged(path: string): string {
 function collect(path: string, leave: readonly string[], files: Set<string>): void {
   const name = merged(path);
   if (files.has(name) || leave.some((pattern) => matchesGlob(name, pattern))) return;
-  const stat = lstatSync(join(root, name));
+  const stat = lstatSync(located(name));
   if (stat.isDirectory()) {
-    for (const child of readdirSync(join(root, name))) collect(join(name, child), leave, files);
+    for (const layer of [...overlays, root]) {
+      const children =
+        lstatSync(join(layer, name), { throwIfNoEntry: false })?.isDirectory() === true ? readdirSync(join(layer, name)) : [];
+      for (const child of children) collect(join(name, child), leave, files);
+    }
     return;
   }
   files.add(name);
   if (!stat.isSymbolicLink()) return;
-  const link = readlinkSync(join(root, name));
+  const link = readlinkSync(located(name));
   const target = link.startsWith("/") ? link : join(dirname(name), link);
   if (exists(merged(target))) collect(target, leave, files);
+}
+
+/** A pattern without wild cards is a path in which a backslash takes the next character as it is. */
+function matchesOf(pattern: string): readonly string[] {
+  const literal = pattern.replace(/\\(.)/g, "$1");
+  if (exists(literal)) return [literal.slice(1)];
+  return [...overlays, root].flatMap((layer) => globSync(pattern.slice(1), { cwd: layer }));
 }
 
 function listedFiles(): Set<string> {
   const { take, leave } = readList(flag("list"));
   const files = new Set<string>();
   for (const pattern of take) {
-    const matches = globSync(pattern.slice(1), { cwd: root });
-    if (matches.length === 0 && !/[*?[{]/.test(pattern)) throw new Error(`${flag("list")}: ${pattern} is not in the root`);
+    const matches = matchesOf(pattern);
+    if (matches.length === 0) throw new Error(`${flag("list")}: ${pattern} is not in the image`);
     for (const match of matches) collect(`/${match}`, leave, files);
   }
   return files;
@@ -70,7 +96,7 @@ function listedFiles(): Set<string> {
 function neededBy(files: readonly string[]): Set<string> {
   const needed = new Set<string>();
   for (let i = 0; i < files.length; i += 200) {
-    const output = toolOutput("readelf", ["-dW", ...files.slice(i, i + 200).map((file) => join(root, file))]);
+    const output = toolOutput("readelf", ["-dW", ...files.slice(i, i + 200).map(located)]);
     for (const [, name] of output.matchAll(/\(NEEDED\)\s+Shared library: \[([^\]]+)\]/g))
       if (name !== undefined) needed.add(name);
   }
@@ -78,10 +104,8 @@ function neededBy(files: readonly string[]): Set<string> {
 }
 
 function isElf(path: string): boolean {
-  const stat = lstatSync(join(root, path));
-  return (
-    stat.isFile() && stat.size > 64 && readFileSync(join(root, path)).subarray(0, 4).equals(Buffer.from("\x7fELF", "latin1"))
-  );
+  const stat = lstatSync(located(path));
+  return stat.isFile() && stat.size > 64 && readFileSync(located(path)).subarray(0, 4).equals(Buffer.from("\x7fELF", "latin1"));
 }
 
 /** Adds the libraries of every ELF file, and theirs, until nothing new is needed. */
@@ -97,7 +121,7 @@ function addLibraries(files: Set<string>): void {
     const before = new Set(files);
     for (const library of neededBy(fresh)) {
       const found = folders.map((folder) => join(folder, library)).find(exists);
-      if (found === undefined) throw new Error(`library ${library} is not in the root`);
+      if (found === undefined) throw new Error(`library ${library} is not in the image`);
       collect(found, [], files);
     }
     fresh = [...files].filter((file) => !before.has(file) && isElf(file));
@@ -121,11 +145,12 @@ function copyFiles(files: ReadonlySet<string>): void {
   for (const path of [...files].sort()) {
     const target = join(work, path);
     mkdirSync(dirname(target), { recursive: true });
-    const stat = lstatSync(join(root, path));
-    if (stat.isSymbolicLink()) symlinkSync(readlinkSync(join(root, path)), target);
+    const full = located(path);
+    const stat = lstatSync(full);
+    if (stat.isSymbolicLink()) symlinkSync(readlinkSync(full), target);
     else {
-      copyFileSync(join(root, path), target);
-      chmodSync(target, stat.mode & 0o7777);
+      copyFileSync(full, target);
+      chmodSync(target, (stat.mode & 0o100) === 0 ? 0o644 : 0o755);
     }
   }
 }
@@ -167,12 +192,20 @@ function skeleton(): void {
 
 /** systemd starts as an initrd only where /etc/initrd-release is (systemd(1), bootup(7)). */
 function finish(kernel: string): void {
-  cpSync(flag("overlay"), work, { recursive: true });
+  cpSync(flag("initrd-overlay"), work, { recursive: true });
   tool("chmod", ["-R", "u=rwX,go=rX", work]);
   if (lstatSync(join(work, "etc/initrd-release"), { throwIfNoEntry: false }) === undefined)
     symlinkSync("../usr/lib/os-release", join(work, "etc/initrd-release"));
   writeFileSync(join(work, "etc/machine-id"), "");
   tool("depmod", ["-b", work, kernel]);
+}
+
+/** Paths below a folder; links are not followed (a recursive readdir would). */
+function everythingBelow(folder: string, prefix: string): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => [
+    `${prefix}${entry.name}`,
+    ...(entry.isDirectory() ? everythingBelow(join(folder, entry.name), `${prefix}${entry.name}/`) : []),
+  ]);
 }
 
 /** newc archive (Documentation/driver-api/early-userspace/buffer-format.rst): sorted, one time, owner 0, counted inodes. */
@@ -184,7 +217,7 @@ function cpio(folder: string, time: number): Buffer {
     const header = Buffer.from(`070701${fields.map((field) => field.toString(16).padStart(8, "0")).join("")}`);
     parts.push(header, path, Buffer.alloc(-(header.length + path.length) & 3), data, Buffer.alloc(-data.length & 3));
   };
-  const names = (readdirSync(folder, { recursive: true }) as string[]).sort();
+  const names = everythingBelow(folder, "").sort();
   for (const [index, name] of names.entries()) {
     const path = join(folder, name);
     const stat = lstatSync(path);

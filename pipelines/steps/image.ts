@@ -7,6 +7,10 @@ interface Common {
   readonly sourceDateEpoch: number;
 }
 
+const overlaySources = (overlays: readonly string[]) =>
+  Object.fromEntries(overlays.map((path, index): [string, Input] => [`/in/overlay/${index}`, { kind: "source", path }]));
+const overlayPaths = (overlays: readonly string[]) => overlays.map((_, index) => `/in/overlay/${index}`).join(",");
+
 export interface TreeInputs extends Common {
   readonly imageId: string;
   /** Repository folders laid over the root, in order. */
@@ -20,7 +24,6 @@ export interface TreeInputs extends Common {
 
 /** The appliance's tree: the distribution's root, overlays, services, presets; what must not ship is gone. */
 export function treeStep({ imageId, overlays, remove, services, programs, version, sourceDateEpoch }: TreeInputs): ExecStep {
-  const overlayInputs = overlays.map((path, index): [string, Input] => [`/in/overlay/${index}`, { kind: "source", path }]);
   const bundles = (folder: string, names: readonly string[]) =>
     names.map((name): [string, Input] => [`/in/${folder}/${name}.mjs`, outputOf(`bundle.${name}`, "bundle")]);
   return programStep({
@@ -31,11 +34,12 @@ export function treeStep({ imageId, overlays, remove, services, programs, versio
     privileges: "tree",
     inputs: {
       "/in/root": outputOf("root.image", "root"),
-      ...Object.fromEntries([...overlayInputs, ...bundles("services", services), ...bundles("programs", programs)]),
+      ...overlaySources(overlays),
+      ...Object.fromEntries([...bundles("services", services), ...bundles("programs", programs)]),
     },
     flags: {
       root: "/in/root",
-      overlays: overlays.map((_, index) => `/in/overlay/${index}`).join(","),
+      overlays: overlayPaths(overlays),
       services: "/in/services",
       programs: "/in/programs",
       purge: remove.packages.join(","),
@@ -66,13 +70,16 @@ export function sealStep({ version, sourceDateEpoch }: Common): ExecStep {
 }
 
 export interface InitrdInputs extends Common {
+  /** Repository path of the list of files. */
   readonly list: string;
-  readonly overlay: string;
+  /** The image's overlays, and the one of the initrd's own. */
+  readonly overlays: readonly string[];
+  readonly initrdOverlay: string;
   readonly modules: readonly string[];
 }
 
 /** The initrd, made from the same packages as the root; it does not change when a service does. */
-export function initrdStep({ list, overlay, modules, sourceDateEpoch }: InitrdInputs): ExecStep {
+export function initrdStep({ list, overlays, initrdOverlay, modules, sourceDateEpoch }: InitrdInputs): ExecStep {
   return programStep({
     id: "initrd",
     title: "initrd",
@@ -81,12 +88,14 @@ export function initrdStep({ list, overlay, modules, sourceDateEpoch }: InitrdIn
     inputs: {
       "/in/root": outputOf("root.image", "root"),
       "/in/files.list": { kind: "source", path: list },
-      "/in/overlay": { kind: "source", path: overlay },
+      "/in/initrd": { kind: "source", path: initrdOverlay },
+      ...overlaySources(overlays),
     },
     flags: {
       root: "/in/root",
+      overlays: overlayPaths(overlays),
       list: "/in/files.list",
-      overlay: "/in/overlay",
+      "initrd-overlay": "/in/initrd",
       modules: modules.join(","),
       out: "/out/initrd.zst",
     },
@@ -214,11 +223,12 @@ export function diskStep({ version, sourceDateEpoch, seed, espMiB, rootMiB, veri
 
 export interface ImageSbomInputs extends Common {
   readonly lock: Input;
+  readonly overlays: readonly string[];
   readonly services: readonly string[];
 }
 
 /** A CycloneDX document in which every file of the image belongs to a component or is reported. */
-export function imageSbomStep({ lock, services, sourceDateEpoch }: ImageSbomInputs): ExecStep {
+export function imageSbomStep({ lock, overlays, services, sourceDateEpoch }: ImageSbomInputs): ExecStep {
   const sboms = services.map((name): [string, Input] => [`/in/services/${name}.cdx.json`, outputOf(`sbom.${name}`, "sbom")]);
   return programStep({
     id: "sbom.image",
@@ -230,9 +240,17 @@ export function imageSbomStep({ lock, services, sourceDateEpoch }: ImageSbomInpu
       "/in/root": outputOf("tree", "tree"),
       "/in/dpkg": outputOf("tree", "dpkg"),
       "/in/lock.json": lock,
+      ...overlaySources(overlays),
       ...Object.fromEntries(sboms),
     },
-    flags: { root: "/in/root", dpkg: "/in/dpkg", lock: "/in/lock.json", services: "/in/services", out: "/out/image.cdx.json" },
+    flags: {
+      root: "/in/root",
+      dpkg: "/in/dpkg",
+      lock: "/in/lock.json",
+      services: "/in/services",
+      overlays: overlayPaths(overlays),
+      out: "/out/image.cdx.json",
+    },
     outputs: { sbom: file("/out/image.cdx.json") },
     sourceDateEpoch,
   });

@@ -1,0 +1,67 @@
+import { parseArgs } from "node:util";
+import type { CommandIo } from "./io.ts";
+import { prepare } from "./prepare.ts";
+import type { Plan, Step } from "./step.ts";
+
+const help = `secai plan [RECIPE] [--json | --dot]
+
+Shows the steps that a recipe becomes, without running any. RECIPE is an id or a file; default: debian-13.
+
+  --json   the whole plan as one JSON document
+  --dot    the graph for Graphviz
+
+Examples:
+  secai plan
+  secai plan debian-13 --json
+  secai plan debian-13 --dot | dot -Tsvg > plan.svg
+`;
+
+function dependencies(step: Step): readonly string[] {
+  if (step.kind === "fetch") return [];
+  const inputs = Object.values(step.inputs).flatMap((input) =>
+    input.kind === "output" || input.kind === "fetched" ? [input.step] : [],
+  );
+  const tools = step.tools.kind === "output" ? [step.tools.step] : [];
+  return [...new Set([...tools, ...inputs])].sort();
+}
+
+function describe(step: Step): string {
+  if (step.kind === "exec") return step.title;
+  const bytes = step.files.reduce((sum, { size }) => sum + size, 0);
+  return `${step.files.length} locked files, ${(bytes / 2 ** 20).toFixed(1)} MiB`;
+}
+
+function planText({ recipe, steps }: Plan): string {
+  const width = Math.max(...steps.map(({ id }) => id.length));
+  const rows = steps.map(
+    (step) => `  ${step.id.padEnd(width)}  ${describe(step)}  ← ${dependencies(step).join(", ") || "nothing"}`,
+  );
+  return `${recipe.id} ${recipe.version}: ${steps.length} steps\n${rows.join("\n")}\n`;
+}
+
+function planDot({ steps }: Plan): string {
+  const nodes = steps.map(({ id, kind }) => `  "${id}" [shape=${kind === "fetch" ? "cylinder" : "box"}];`);
+  const edges = steps.flatMap((step) => dependencies(step).map((from) => `  "${from}" -> "${step.id}";`));
+  return `digraph plan {\n  rankdir=LR;\n${[...nodes, ...edges].join("\n")}\n}\n`;
+}
+
+/** `secai plan`. @throws RecipeError, LockError, PipelineError */
+export async function runPlan(args: string[], io: CommandIo): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: { json: { type: "boolean" }, dot: { type: "boolean" }, help: { type: "boolean", short: "h" } },
+  });
+  if (values.help === true) {
+    io.stdout(help);
+    return 0;
+  }
+  const { plan } = await prepare({
+    top: io.top,
+    recipe: positionals[0] ?? "debian-13",
+    env: io.env,
+    notice: (text) => io.stderr(`${text}\n`),
+  });
+  io.stdout(values.json === true ? `${JSON.stringify(plan, null, 2)}\n` : values.dot === true ? planDot(plan) : planText(plan));
+  return 0;
+}

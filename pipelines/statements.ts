@@ -1,0 +1,109 @@
+import { spawnSync } from "node:child_process";
+import type { JsonValue } from "@secai/formats/canonical-json";
+import { canonicalJson } from "@secai/formats/canonical-json";
+import { type Sha256, sha256 } from "@secai/formats/digest";
+import { buildProvenance, type Provenance, type Resource } from "@secai/formats/provenance";
+import { type Statement, subjectOf } from "@secai/formats/statement";
+import { LOCAL_BUILDER_ID } from "@secai/formats/uris";
+import type { Build } from "./build.ts";
+import { lockPath } from "./lock/lock.ts";
+import { npmPackages } from "./npm-packages.ts";
+import type { FetchStep, OutputRecord, Plan, ResolvedInput, StepRecord } from "./step.ts";
+
+/** `name` and digest of one thing that a build read. */
+const resource = (name: string, digest: Sha256, uri?: string): Resource => ({
+  name,
+  digest: { sha256: digest },
+  ...(uri === undefined ? {} : { uri }),
+});
+
+/** Package URL of a Debian package file (purl specification, type deb). */
+function debUri(fileName: string): string | undefined {
+  const [, name, version, architecture] = /^([a-z0-9][a-z0-9.+-]*)_([^_]+)_([a-z0-9]+)\.deb$/.exec(fileName) ?? [];
+  if (name === undefined || version === undefined) return undefined;
+  return `pkg:deb/debian/${encodeURIComponent(name)}@${encodeURIComponent(decodeURIComponent(version))}?arch=${architecture}`;
+}
+
+const fetchedFiles = ({ files }: FetchStep): Resource[] =>
+  files.map(({ name, sha256: digest }) => resource(name, digest, debUri(name)));
+
+/** What a step read that no other step made. Keys appear by the digest of their public half. */
+function outsideInputs(step: string, inputs: readonly ResolvedInput[], npm: ReadonlyMap<string, string>): Resource[] {
+  return inputs.flatMap(({ kind, path, name, digest }) => {
+    switch (kind) {
+      case "source":
+        return [resource(name, digest, npm.get(name))];
+      case "program":
+        return [resource(`program:${name}`, digest)];
+      case "secret":
+        return [resource(`key:${name}`, digest)];
+      case "text":
+        return [resource(`text:${step}:${path}`, digest)];
+      case "output":
+      case "fetched":
+      case "tools":
+        return [];
+    }
+  });
+}
+
+const identity = ({ name, uri, digest }: Resource) => canonicalJson({ name, uri: uri ?? null, digest } as JsonValue);
+
+/** Everything the build read, once each. */
+function dependencies(records: readonly StepRecord[], npm: ReadonlyMap<string, string>): Resource[] {
+  const all = records.flatMap(({ id, step, inputs }) =>
+    step.kind === "fetch" ? fetchedFiles(step) : outsideInputs(id, inputs, npm),
+  );
+  return [...new Map(all.map((entry) => [identity(entry), entry])).values()];
+}
+
+/** The commit that was built, when the checkout has one; local changes show as digests of the sources, which are dependencies. */
+function commit(top: string): Resource[] {
+  const result = spawnSync("git", ["-C", top, "rev-parse", "HEAD"], { encoding: "utf8" });
+  const id = result.status === 0 ? result.stdout.trim() : "";
+  return /^[0-9a-f]{40}$/.test(id) ? [{ name: "repository", digest: { gitCommit: id } }] : [];
+}
+
+/** Records of the release's files, by name. */
+export function releaseFiles({ outputs }: Plan, records: readonly StepRecord[]): ReadonlyMap<string, OutputRecord> {
+  const byId = new Map(records.map((record) => [record.id, record]));
+  const files = Object.entries(outputs).map(([name, { step, output }]): [string, OutputRecord | undefined] => [
+    name,
+    byId.get(step)?.outputs[output],
+  ]);
+  return new Map(files.flatMap(([name, record]) => (record === undefined ? [] : [[name, record] as const])));
+}
+
+const time = (records: readonly StepRecord[], pick: (record: StepRecord) => string) => records.map(pick).sort();
+
+/**
+ * SLSA provenance, from the records of the steps and nothing else: what is not in a record did not happen.
+ * @throws FormatError SCHEMA_MISMATCH, DUPLICATE_ENTRY
+ */
+export function provenanceOf(
+  { prepared, result, engine, drift }: Build,
+  top: string,
+  designation: "dev" | "candidate",
+): Statement<Provenance> {
+  const { plan, source, lock } = prepared;
+  const { records } = result;
+  const recipePath = source.files.at(-1)?.file ?? source.recipe.id;
+  return buildProvenance({
+    recipe: { name: plan.recipe.id, path: recipePath, sha256: plan.recipe.digest },
+    lock: { path: lockPath(lock.recipe), sha256: plan.recipe.lockDigest },
+    version: plan.recipe.version,
+    designation,
+    sourceDateEpoch: plan.sourceDateEpoch,
+    engine,
+    drift: drift.map(({ root, name, locked, resolved }) => `${root}/${name} ${locked ?? "none"} -> ${resolved ?? "none"}`),
+    dependencies: [...commit(top), ...dependencies(records, npmPackages(top))],
+    byproducts: records.map(({ id, key }) => resource(`step:${id}`, key)),
+    builder: { id: LOCAL_BUILDER_ID, version: { "secai-os": plan.recipe.version, node: process.version.slice(1) } },
+    metadata: {
+      invocationId: sha256(canonicalJson(records.map(({ key }) => key))),
+      startedOn: time(records, ({ startedOn }) => startedOn)[0] ?? "",
+      finishedOn: time(records, ({ finishedOn }) => finishedOn).at(-1) ?? "",
+    },
+    subjects: [...releaseFiles(plan, records)].map(([name, { digest }]) => subjectOf(name, digest)),
+  });
+}

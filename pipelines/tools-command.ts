@@ -1,0 +1,64 @@
+import { parseArgs } from "node:util";
+import { createEngine } from "./build.ts";
+import type { CommandIo } from "./io.ts";
+import { machineRoot, machineRootSteps } from "./plan.ts";
+import { type Prepared, prepare } from "./prepare.ts";
+import { chooseReporter, createReporter } from "./progress/reporter.ts";
+import { loadSources, referencesOf } from "./sources.ts";
+import type { OutputRef, Plan } from "./step.ts";
+import { toolRoot } from "./steps/root.ts";
+
+const help = `secai tools build|machine [--path] [--recipe RECIPE]
+
+Makes a locked tool root if the cache does not have it, and prints where it is.
+
+  build     what makes images: systemd-repart, ukify, erofs-utils, mmdebstrap
+  machine   what boots and checks them: QEMU, OVMF, swtpm, tpm2-tools, cosign
+
+Examples:
+  secai tools machine --path
+  ls "$(secai tools build --path)/usr/bin"
+`;
+
+/** The machine root is of no use to an image, so it is a plan of its own with the same recipe, lock and keys. */
+async function machinePlan(top: string, prepared: Prepared): Promise<Prepared> {
+  const { source, lock, plan, cacheDir } = prepared;
+  const steps = machineRootSteps({ recipe: source.recipe, lock, sourceDateEpoch: plan.sourceDateEpoch });
+  const sources = await loadSources(top, cacheDir, referencesOf(steps));
+  const machine: Plan = { ...plan, steps, sources: sources.files, programs: sources.programs, outputs: {} };
+  return { ...prepared, sources, plan: machine };
+}
+
+/** `secai tools`. @throws RecipeError, LockError, FetchError, EngineError, PipelineError */
+export async function runTools(args: string[], io: CommandIo): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      path: { type: "boolean" },
+      recipe: { type: "string", default: "debian-13" },
+      help: { type: "boolean", short: "h" },
+    },
+  });
+  const [name, ...rest] = positionals;
+  if (values.help === true || (name !== "build" && name !== "machine") || rest.length > 0) {
+    (values.help === true ? io.stdout : io.stderr)(help);
+    return values.help === true ? 0 : 2;
+  }
+  const request = { top: io.top, recipe: values.recipe, env: io.env, notice: (text: string) => io.stderr(`${text}\n`) };
+  const image = await prepare(request);
+  const prepared = name === "machine" ? await machinePlan(io.top, image) : image;
+  const target: OutputRef = name === "machine" ? machineRoot : toolRoot;
+  const reporter = createReporter(chooseReporter(process.stderr, io.env, false));
+  try {
+    const result = await createEngine(request, prepared).run(prepared.plan, {
+      targets: [target],
+      report: reporter.report,
+      ...(io.signal === undefined ? {} : { signal: io.signal }),
+    });
+    io.stdout(`${result.pathOf(target)}\n`);
+    return 0;
+  } finally {
+    reporter.close();
+  }
+}

@@ -1,0 +1,113 @@
+// The one command. Each folder exports its own subcommands; this file only finds them and turns errors into exit codes.
+import { dirname } from "node:path";
+import { CodedError } from "@secai/formats/errors";
+
+/** What a subcommand may touch of the outside: its two streams, the checkout, the environment and an interrupt. */
+interface Io {
+  readonly stdout: (text: string) => void;
+  readonly stderr: (text: string) => void;
+  readonly top: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly signal: AbortSignal;
+}
+
+type Run = (args: string[], io: Io) => Promise<number>;
+
+interface Command {
+  readonly summary: string;
+  /** Imported when called, so that no command pays for another's libraries. */
+  readonly load: () => Promise<Run>;
+}
+
+const commands: Readonly<Record<string, Command>> = {
+  image: { summary: "build, measure, sign and check an image", load: async () => (await import("./image.ts")).runImage },
+  recipe: { summary: "check and show recipes", load: async () => (await import("@secai/pipelines/recipe/command")).runRecipe },
+  lock: { summary: "update, check and compare locks", load: async () => (await import("@secai/pipelines/lock/command")).runLock },
+  plan: { summary: "show the steps of a recipe", load: async () => (await import("@secai/pipelines/plan-command")).runPlan },
+  explain: {
+    summary: "say what put a file or package into the image",
+    load: async () => (await import("@secai/pipelines/explain-command")).runExplain,
+  },
+  step: {
+    summary: "enter the sandbox of a step",
+    load: async () => (await import("@secai/pipelines/step-command")).runStepCommand,
+  },
+  cache: {
+    summary: "list, check and shrink the cache",
+    load: async () => (await import("@secai/pipelines/engine/command")).runCache,
+  },
+  tools: {
+    summary: "make a locked tool root and print where it is",
+    load: async () => (await import("@secai/pipelines/tools-command")).runTools,
+  },
+  verify: {
+    summary: "verify a release or a running machine",
+    load: async () => (await import("@secai/verify/command")).runVerify,
+  },
+  release: {
+    summary: "build a release candidate; refuses drift from the lock",
+    load: async () => (await import("./image.ts")).runRelease,
+  },
+  clean: { summary: "remove build output; caches and keys stay", load: async () => (await import("./clean.ts")).runClean },
+};
+
+function help(): string {
+  const width = Math.max(...Object.keys(commands).map((name) => name.length));
+  const rows = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`);
+  return `secai COMMAND [OPTIONS]
+
+${rows.join("\n")}
+
+Each command explains itself: secai COMMAND --help
+Exit status: 0 accepted, 1 rejected, 2 wrong use, 3 undecided or missing, 70 a bug of ours.
+`;
+}
+
+const isUsageError = (error: unknown): error is Error =>
+  error instanceof Error && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS");
+
+function printError(error: unknown, io: Io): number {
+  if (isUsageError(error)) {
+    io.stderr(`USAGE: ${error.message}\n  what to do: run the command with --help\n`);
+    return 2;
+  }
+  if (!(error instanceof CodedError)) {
+    io.stderr(
+      `INTERNAL: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\nThis is a bug: please report it.\n`,
+    );
+    return 70;
+  }
+  io.stderr(`${error.message}\n  what to do: ${error.fix}\n`);
+  return error.exit;
+}
+
+async function main(argv: readonly string[], io: Io): Promise<number> {
+  const [name, ...args] = argv;
+  if (name === undefined || name === "--help" || name === "-h" || name === "help") {
+    io.stdout(help());
+    return name === undefined ? 2 : 0;
+  }
+  const command = commands[name];
+  if (command === undefined) {
+    const { closest } = await import("fastest-levenshtein");
+    io.stderr(`COMMAND_UNKNOWN: secai has no command "${name}"; did you mean "${closest(name, Object.keys(commands))}"?\n`);
+    return 2;
+  }
+  try {
+    const run = await command.load();
+    return await run(args, io);
+  } catch (error) {
+    return printError(error, io);
+  }
+}
+
+const interrupt = new AbortController();
+process.on("SIGINT", () => interrupt.abort(new Error("interrupted")));
+process.on("SIGTERM", () => interrupt.abort(new Error("terminated")));
+process.exitCode = await main(process.argv.slice(2), {
+  stdout: (text) => process.stdout.write(text),
+  stderr: (text) => process.stderr.write(text),
+  top: dirname(import.meta.dirname),
+  env: process.env,
+  signal: interrupt.signal,
+});
