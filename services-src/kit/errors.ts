@@ -1,5 +1,7 @@
 import { type Catalogue, CodedError, type ErrorDetail } from "@secai/formats/errors";
 
+export { type Catalogue, CodedError, type ErrorDetail };
+
 /** What can go wrong before a service listens, or in its audit log. Exit statuses: 1 refused, 2 wrong use, 3 undecided. */
 export const kitErrors = {
   ADDRESS_NOT_LOCAL: {

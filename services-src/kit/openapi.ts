@@ -1,0 +1,52 @@
+import { Type } from "@sinclair/typebox";
+import { type HttpErrorCode, httpErrors } from "./errors.ts";
+import type { Route } from "./route.ts";
+import { shape } from "./schema.ts";
+
+export const errorShape = shape(
+  "error",
+  Type.Object({ code: Type.String(), message: Type.String(), requestId: Type.String() }, { additionalProperties: false }),
+);
+
+/** The OpenAPI 3.1 page of a service, made of the very schemas that its requests are checked with. */
+export function openApi(title: string, version: string, routes: readonly Route[]): Record<string, unknown> {
+  const paths: Record<string, Record<string, unknown>> = {};
+  for (const route of routes) paths[route.path] = { ...paths[route.path], [route.method.toLowerCase()]: operation(route) };
+  return {
+    openapi: "3.1.0",
+    info: { title, version },
+    paths,
+    components: { securitySchemes: { token: { type: "http", scheme: "bearer" } } },
+  };
+}
+
+function operation(route: Route): Record<string, unknown> {
+  return {
+    summary: route.summary,
+    security: route.access === "token" ? [{ token: [] }] : [],
+    ...(route.request === undefined
+      ? {}
+      : { requestBody: { required: true, content: { "application/json": { schema: route.request.schema } } } }),
+    responses: { "200": success(route), ...failures(route) },
+  };
+}
+
+function success({ response }: Route): Record<string, unknown> {
+  if (response === undefined) return { description: "text", content: { "text/plain": { schema: { type: "string" } } } };
+  return { description: response.name, content: { "application/json": { schema: response.schema } } };
+}
+
+function failures(route: Route): Record<string, unknown> {
+  const byStatus = new Map<number, HttpErrorCode[]>();
+  for (const code of errorCodes(route))
+    byStatus.set(httpErrors[code].status, [...(byStatus.get(httpErrors[code].status) ?? []), code]);
+  const content = { "application/json": { schema: errorShape.schema } };
+  return Object.fromEntries([...byStatus].map(([status, codes]) => [String(status), { description: codes.join(", "), content }]));
+}
+
+function errorCodes(route: Route): readonly HttpErrorCode[] {
+  const body: HttpErrorCode[] =
+    route.request === undefined ? ["HTTP_BODY_UNEXPECTED"] : ["HTTP_BODY_MALFORMED", "HTTP_BODY_SCHEMA", "HTTP_MEDIA_TYPE"];
+  const access: HttpErrorCode[] = route.access === "token" ? ["HTTP_UNAUTHENTICATED", "HTTP_RATE_LIMITED"] : [];
+  return [...body, "HTTP_BODY_TOO_LARGE", ...access, ...(route.errors ?? []), "HTTP_INTERNAL"];
+}
