@@ -1,7 +1,9 @@
 import { existsSync } from "node:fs";
-import { access, constants, readFile } from "node:fs/promises";
+import { access, constants, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { parsePe, sectionContent } from "../../attest/measure/pe.ts";
+import { VmError } from "./errors.ts";
 import { isRunning, killProcess } from "./processes.ts";
 import type { Accelerator } from "./qemu.ts";
 import type { Tools } from "./tools.ts";
@@ -21,8 +23,16 @@ export async function probeAccelerator(tools: Tools, dir: string, uki: string): 
     return "tcg";
   }
   const kernel = join(dir, "probe.vmlinuz");
-  await tools.run(["objcopy", "-O", "binary", "--only-section=.linux", uki, kernel]);
+  await writeFile(kernel, kernelOf(await readFile(uki)));
   return (await bootsWithKvm(tools, dir, kernel)) ? "kvm" : "tcg";
+}
+
+/** The kernel inside a unified kernel image (systemd-stub(7)). @throws MeasureError PE_MALFORMED */
+function kernelOf(uki: Uint8Array): Uint8Array {
+  const file = parsePe(uki);
+  const section = file.sections.find(({ name }) => name === ".linux");
+  if (section === undefined) throw new VmError("HARNESS_PROTOCOL", { expected: "a .linux section in the UKI", actual: "none" });
+  return sectionContent(file, section);
 }
 
 async function bootsWithKvm(tools: Tools, dir: string, kernel: string): Promise<boolean> {

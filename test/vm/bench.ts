@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { probeAccelerator } from "./accelerator.ts";
@@ -14,6 +14,7 @@ export interface BenchOptions {
   readonly toolRoot: string;
   /** Directory with PK.crt, KEK.crt, db.crt. */
   readonly keysDir: string;
+  readonly ownerGuid: string;
   /** Forces an accelerator instead of probing for it. */
   readonly accelerator?: Accelerator;
 }
@@ -24,6 +25,8 @@ export interface Bench {
   readonly tools: Tools;
   readonly releaseDir: string;
   readonly keysDir: string;
+  /** Owner of the keys that firmware enrols; PCR 7 covers it. */
+  readonly ownerGuid: string;
   readonly accelerator: Accelerator;
   readonly limits: Limits;
   /** Enrolled in test firmware only; signs the addon. */
@@ -48,23 +51,40 @@ export async function createBench(options: BenchOptions): Promise<Bench> {
   }
 }
 
-async function fillBench(dir: string, { releaseDir, toolRoot, keysDir, accelerator }: BenchOptions): Promise<Bench> {
+async function fillBench(dir: string, { releaseDir, toolRoot, keysDir, ownerGuid, accelerator }: BenchOptions): Promise<Bench> {
   const tools = new Tools(toolRoot, [dir], [releaseDir, keysDir]);
   const unpacked = join(dir, "release.raw");
   const [testKey, foreignKey, probed] = await Promise.all([
     createTestKey(tools, dir, "test"),
     createTestKey(tools, dir, "foreign"),
     accelerator ?? probeAccelerator(tools, dir, join(releaseDir, "uki.efi")),
-    unpackDisk(tools, join(releaseDir, "disk.raw.zst"), unpacked),
+    unpackDisk(tools, releaseDir, unpacked),
   ]);
   const media = await createAgentMedia(tools, dir, testKey);
   const releaseDisk = await RawDisk.open(tools, unpacked);
   const testDisk = await releaseDisk.copy(join(dir, "test.raw"));
   await testDisk.putEsp(media.addonPath, "/loader/addons/test.addon.efi");
   const limits = limitsFor(probed);
-  return { dir, tools, releaseDir, keysDir, accelerator: probed, limits, testKey, foreignKey, media, releaseDisk, testDisk };
+  return {
+    dir,
+    tools,
+    releaseDir,
+    keysDir,
+    ownerGuid,
+    accelerator: probed,
+    limits,
+    testKey,
+    foreignKey,
+    media,
+    releaseDisk,
+    testDisk,
+  };
 }
 
-export async function removeBench(bench: Bench): Promise<void> {
-  await rm(bench.dir, { recursive: true, force: true });
+/** Deletes the run directory; `keepLogs` leaves the logs of failed scenarios, and nothing else, behind. */
+export async function removeBench(bench: Bench, keepLogs = false): Promise<void> {
+  if (!keepLogs) return await rm(bench.dir, { recursive: true, force: true });
+  for (const name of await readdir(bench.dir)) {
+    if (name !== "logs") await rm(join(bench.dir, name), { recursive: true, force: true });
+  }
 }

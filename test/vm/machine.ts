@@ -301,8 +301,8 @@ export class Machine {
   async #createVariables(): Promise<void> {
     const target = join(this.dir, "vars.fd");
     if (this.parts.variables !== undefined) return await copyFile(this.parts.variables, target);
-    const { keysDir, testKey } = this.#bench;
-    const enrolment = { keysDir, extraDb: [testKey.certificatePath], secureBoot: this.parts.shape.secureBoot };
+    const { keysDir, ownerGuid, testKey } = this.#bench;
+    const enrolment = { keysDir, ownerGuid, extraDb: [testKey.certificatePath], secureBoot: this.parts.shape.secureBoot };
     await createVariables(this.#bench.tools, enrolment, target);
   }
 
