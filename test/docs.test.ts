@@ -58,3 +58,21 @@ test("every relative link leads somewhere", () => {
   );
   expect(broken).toEqual([]);
 });
+
+test("every dependency of a workspace is reasoned, and only those", () => {
+  const page = readRepositoryFile("docs/decisions/0002-runtime-dependencies.md");
+  const reasoned = [...page.matchAll(/^### (?<name>\S+)$/gm)].map((match) => match.groups?.name ?? "");
+  const manifests = repositoryFiles().filter((path) => path.endsWith("/package.json") && !path.startsWith("test/"));
+  const declared = manifests.flatMap((path) => Object.keys(JSON.parse(readRepositoryFile(path)).dependencies ?? {}));
+  expect([...reasoned].sort()).toEqual([...new Set(declared.filter((name) => !name.startsWith("@secai/")))].sort());
+});
+
+test("the threat model says of every invariant what holds it", () => {
+  const model = readRepositoryFile("docs/threat-model.md");
+  const invariants = model
+    .split(/^### (?=G\d )/m)
+    .slice(1)
+    .map((section) => section.split(/^##/m)[0] ?? "");
+  expect(invariants.map((section) => section.slice(0, 2))).toEqual(["G1", "G2", "G3", "G4", "G5"]);
+  for (const section of invariants) expect(/\]\(\.\.\/test\/|\*unproven\*/.test(section)).toBe(true);
+});

@@ -33,7 +33,7 @@ export function parseSuiteResult(suite: string, text: string): SuiteResult {
   }
   const failures = isCount(failed)
     ? Array.from({ length: failed }, () => `${suite}: a failure it named above`)
-    : failed.map(String);
+    : failed.map((line) => (typeof line === "string" ? line : JSON.stringify(line)));
   const listed = isCount(skipped)
     ? Array.from({ length: skipped }, () => ({ name: "unnamed", reason: "" }))
     : skipped.map(parseSkip);
