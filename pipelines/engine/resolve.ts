@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { canonicalJson } from "@secai/formats/canonical-json";
 import { type Sha256, sha256 } from "@secai/formats/digest";
 import type { ExecStep, FetchStep, Input, OutputRecord, OutputRef, Plan, ResolvedInput, Step } from "../step.ts";
+import { checkPlan, dependenciesOf } from "./check-plan.ts";
 import { EngineError } from "./errors.ts";
 
 /** A step whose inputs are known by content. */
@@ -96,16 +97,9 @@ export function findFetchStep(plan: Plan, id: string): FetchStep {
   return known(step?.kind === "fetch" ? step : undefined, `a fetch step ${id}`);
 }
 
-/** The steps whose outputs or files a step reads. */
-export function dependenciesOf(step: Step): string[] {
-  if (step.kind === "fetch") return [];
-  const inputs = Object.values(step.inputs).filter((input) => input.kind === "output" || input.kind === "fetched");
-  return [...new Set([...(step.tools.kind === "output" ? [step.tools.step] : []), ...inputs.map((input) => input.step)])];
-}
-
 /** The steps that the targets need, in plan order. @throws EngineError PLAN_INVALID, STEP_UNKNOWN */
 export function neededSteps(plan: Plan, targets: readonly string[]): Step[] {
-  checkOrder(plan);
+  checkPlan(plan);
   const byId = new Map(plan.steps.map((step) => [step.id, step]));
   const needed = new Set<string>();
   const pending = [...targets];
@@ -116,18 +110,6 @@ export function neededSteps(plan: Plan, targets: readonly string[]): Step[] {
     needed.add(id);
   }
   return plan.steps.filter((step) => needed.has(step.id));
-}
-
-/** Every reference points at an earlier step, ids are unique: so the plan has no circle. */
-function checkOrder(plan: Plan): void {
-  const seen = new Set<string>();
-  for (const step of plan.steps) {
-    if (seen.has(step.id)) throw new EngineError("PLAN_INVALID", { expected: "unique step ids", actual: `${step.id} twice` });
-    const missing = dependenciesOf(step).find((id) => !seen.has(id));
-    if (missing !== undefined)
-      throw new EngineError("PLAN_INVALID", { expected: `step ${missing} before ${step.id}`, actual: "no such earlier step" });
-    seen.add(step.id);
-  }
 }
 
 function known<T>(value: T | undefined, what: string): T {
