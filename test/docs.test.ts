@@ -76,3 +76,16 @@ test("the threat model says of every invariant what holds it", () => {
   expect(invariants.map((section) => section.slice(0, 2))).toEqual(["G1", "G2", "G3", "G4", "G5"]);
   for (const section of invariants) expect(/\]\(\.\.\/test\/|\*unproven\*/.test(section)).toBe(true);
 });
+
+test("every scenario that the threat model cites exists", () => {
+  const suites = repositoryFiles().filter((path) => /^test\/(acceptance|adversarial)\/main\.ts$/.test(path));
+  const list = suites
+    .map((path) => spawnSync(process.execPath, [path, "--list"], { cwd: top, encoding: "utf8" }).stdout)
+    .join("\n");
+  const known = new Set(list.split("\n").map((line) => line.split(" ")[0]));
+  const areas = new Set([...known].map((id) => id?.split(".")[0] ?? ""));
+  const cited = [...readRepositoryFile("docs/threat-model.md").matchAll(/`(?<id>(?<area>[a-z-]+)\.[a-z-]+)`/g)];
+  const ids = cited.filter((match) => areas.has(match.groups?.area ?? "")).map((match) => match.groups?.id);
+  expect(ids.length).toBeGreaterThan(10);
+  expect(ids.filter((id) => !known.has(id))).toEqual([]);
+});
