@@ -40,7 +40,7 @@ export const fetchErrors = {
   LOCK_PACKAGE_GONE: {
     exit: 3,
     meaning: "Locked packages have left every mirror.",
-    fix: "Name a snapshot mirror in SECAI_MIRRORS, or renew the lock with `secai lock update`.",
+    fix: "Name a snapshot mirror in SECAI_SNAPSHOTS, or renew the lock with `secai lock update`.",
   },
 } as const satisfies Catalogue;
 

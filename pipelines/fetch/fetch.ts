@@ -119,17 +119,17 @@ export function createFetcher({ mirrors, proxyEnv, attempts = 4, backoffMs = 500
     if (signal?.aborted) stop();
     signal?.addEventListener("abort", stop, { once: true });
     const client = createHttpClient(proxyEnv === undefined ? {} : { proxyEnv });
-    const gone: FetchFile[] = [];
+    const gone = new Set<FetchFile>();
     try {
       await pool(missing, controller, async (file) => {
         const onSize = (size: number): void => meter(file, size);
         const options = { client, signal: controller.signal, attempts, backoffMs, onSize };
-        if (!(await fetchOne(file, mirrors, blobs, options))) gone.push(file);
+        if (!(await fetchOne(file, mirrors, blobs, options))) gone.add(file);
       });
     } finally {
       signal?.removeEventListener("abort", stop);
       client.close();
     }
-    if (gone.length > 0) throw new PackagesGoneError(gone);
+    if (gone.size > 0) throw new PackagesGoneError(missing.filter((file) => gone.has(file)));
   };
 }

@@ -55,41 +55,56 @@ function archiveOf(release: string, component: string, origin: string): string |
   return suffix === "-security" ? "debian-security" : "debian";
 }
 
-/** The mirrors that the host's own apt uses. The signatures, not this guess, decide whether a mirror has the right archive. */
-async function hostMirrors(): Promise<(readonly [string, string])[]> {
-  const format = "$(REPO_URI)\t$(RELEASE)\t$(COMPONENT)\t$(ORIGIN)";
-  const result = await runTool("apt-get", ["indextargets", "--format", format, "Identifier: Packages"]).catch(() => undefined);
+/** What `apt-get indextargets` says in this format, a line a source. */
+const targetFormat = "$(REPO_URI)\t$(RELEASE)\t$(COMPONENT)\t$(ORIGIN)";
+
+/** Mirrors among the sources of an apt. The signatures, not this guess, decide whether a mirror has the right archive. */
+export async function parseTargets(text: string): Promise<Mirrors> {
   const pairs: (readonly [string, string])[] = [];
-  for (const line of result?.stdout.split("\n") ?? []) {
+  for (const line of text.split("\n")) {
     const [uri = "", release = "", component = "", origin = ""] = line.split("\t");
     const archive = archiveOf(release, component, origin);
     if (archive !== undefined) for (const url of await expand(uri)) pairs.push([archive, url]);
   }
-  return pairs;
+  return collect(pairs);
 }
 
+async function hostMirrors(): Promise<Mirrors> {
+  const args = ["indextargets", "--format", targetFormat, "Identifier: Packages"];
+  const result = await runTool("apt-get", args).catch(() => undefined);
+  return await parseTargets(result?.stdout ?? "");
+}
+
+const words = (text: string | undefined): string[] => (text ?? "").split(/\s+/).filter((word) => word !== "");
+
 /**
- * Where archives can be had: first what the caller names, then SECAI_MIRRORS (`ARCHIVE=URL`, separated by white space; a snapshot
- * mirror goes here), then the mirrors of the host's own apt. No address is built in.
- * @throws FetchError FETCH_MIRROR_UNKNOWN when one of `archives` is nowhere to be had
+ * Where archives can be had. Who names mirrors gets these: the caller's, else those of SECAI_MIRRORS, else the ones that the host's own
+ * apt uses. Those of SECAI_SNAPSHOTS are asked last, for what has left the others. Both variables hold `ARCHIVE=URL`, separated by
+ * white space. No address is built in.
+ * @throws FetchError FETCH_MIRROR_UNKNOWN when one of `archives` is nowhere to be had, or a name is not `ARCHIVE=URL`
  */
 export async function findMirrors(
   archives: readonly string[],
   named: readonly string[],
   env: NodeJS.ProcessEnv,
 ): Promise<Mirrors> {
-  const variable = (env.SECAI_MIRRORS ?? "").split(/\s+/).filter((text) => text !== "");
-  const mirrors = collect([...[...named, ...variable].map(parseMirror), ...(await hostMirrors())]);
-  for (const archive of archives) {
-    if (mirrors[archive] === undefined) {
-      throw new FetchError("FETCH_MIRROR_UNKNOWN", {
-        expected: `a mirror of the archive "${archive}"`,
-        actual: "none in this machine's apt configuration",
-        fix: `Name one: --mirror ${archive}=URL, or SECAI_MIRRORS="${archive}=URL".`,
-      });
-    }
+  const given = [collect(named.map(parseMirror)), collect(words(env.SECAI_MIRRORS).map(parseMirror))];
+  const snapshots = collect(words(env.SECAI_SNAPSHOTS).map(parseMirror));
+  const isGiven = (archive: string): boolean => given.some((mirrors) => mirrors[archive] !== undefined);
+  if (!archives.every(isGiven)) given.push(await hostMirrors());
+  const found = archives.map((archive): [string, readonly string[]] => {
+    const first = given.find((mirrors) => mirrors[archive] !== undefined)?.[archive] ?? [];
+    return [archive, [...new Set([...first, ...(snapshots[archive] ?? [])])]];
+  });
+  for (const [archive, urls] of found) {
+    if (urls.length > 0) continue;
+    throw new FetchError("FETCH_MIRROR_UNKNOWN", {
+      expected: `a mirror of the archive "${archive}"`,
+      actual: "none in this machine's apt configuration",
+      fix: `Name one: --mirror ${archive}=URL, or SECAI_MIRRORS="${archive}=URL".`,
+    });
   }
-  return mirrors;
+  return Object.fromEntries(found);
 }
 
 /** The proxies of the environment, and for HTTP the host's apt's where the environment has none. */

@@ -21,7 +21,8 @@ check   compares the lock with the recipe; with --online, also with what the arc
 diff    says which packages differ between two lock files
 
 RECIPE is an id or a file; default: debian-13. NEW defaults to the committed place of OLD's recipe.
-Mirrors: --mirror, then SECAI_MIRRORS="ARCHIVE=URL ...", then those of this machine's apt. Proxies: http_proxy, https_proxy, no_proxy.
+Mirrors: --mirror, else SECAI_MIRRORS="ARCHIVE=URL ...", else those of this machine's apt; last, SECAI_SNAPSHOTS="ARCHIVE=URL ...".
+Proxies: http_proxy, https_proxy, no_proxy.
 
   --json   one JSON document on standard output
 

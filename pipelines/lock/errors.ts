@@ -50,7 +50,7 @@ export const lockErrors = {
   LOCK_DRIFT_REFUSED: {
     exit: 1,
     meaning: "Locked packages have left every mirror, and a release is made from its lock or not at all.",
-    fix: "Name a snapshot mirror in SECAI_MIRRORS, or renew the lock with `secai lock update RECIPE`, test, and commit it.",
+    fix: "Name a snapshot mirror in SECAI_SNAPSHOTS, or renew the lock with `secai lock update RECIPE`, test, and commit it.",
   },
 } as const satisfies Catalogue;
 
