@@ -6,14 +6,15 @@ import { fileURLToPath } from "node:url";
 /** The top of this checkout. */
 export const top = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
+/** Runs git here, also where the checkout belongs to another user (a CI runner's root, a mounted folder). */
+function git(args: readonly string[]): string {
+  return execFileSync("git", ["-c", `safe.directory=${top}`, ...args], { cwd: top, encoding: "utf8", maxBuffer: 64 << 20 });
+}
+
 /** Paths, from the top, of every file git tracks or would track: what a clone or the next commit holds. Sorted. */
 export function repositoryFiles(): readonly string[] {
-  const list = execFileSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"], {
-    cwd: top,
-    encoding: "utf8",
-    maxBuffer: 64 << 20,
-  });
-  const deleted = new Set(execFileSync("git", ["ls-files", "-z", "--deleted"], { cwd: top, encoding: "utf8" }).split("\0"));
+  const list = git(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]);
+  const deleted = new Set(git(["ls-files", "-z", "--deleted"]).split("\0"));
   return list
     .split("\0")
     .filter((path) => path !== "" && !deleted.has(path))
