@@ -4,6 +4,8 @@ import { ByteReader } from "./byte-reader.ts";
 export const MAX_PE_BYTES = 512 * 1024 * 1024;
 /** The PE specification's own limit for section headers in an image. */
 const MAX_SECTIONS = 96;
+/** Bytes a section may have in memory beyond those in the file: a header must not make us hash gigabytes of zeros. */
+const MAX_ZERO_FILL_BYTES = 64 * 1024;
 const PE32_PLUS = 0x20b;
 const SECTION_HEADER_BYTES = 40;
 /** Data directory 4 holds the certificate table: a file offset, unlike the other directories. */
@@ -129,7 +131,8 @@ export function sectionContent(file: PeFile, section: PeSection): Uint8Array {
   const raw = file.bytes.subarray(section.rawOffset, section.rawOffset + Math.min(section.rawSize, section.virtualSize));
   if (raw.length === section.virtualSize) return raw;
   const reader = new ByteReader(file.bytes, "PE_MALFORMED");
-  if (section.virtualSize > MAX_PE_BYTES) reader.fail(`a section of at most ${MAX_PE_BYTES} bytes`, `${section.virtualSize}`);
+  const missing = section.virtualSize - raw.length;
+  if (missing > MAX_ZERO_FILL_BYTES) reader.fail(`at most ${MAX_ZERO_FILL_BYTES} bytes that are not in the file`, `${missing}`);
   const padded = new Uint8Array(section.virtualSize);
   padded.set(raw);
   return padded;

@@ -71,7 +71,8 @@ function parse(args: readonly string[]) {
 }
 type Values = ReturnType<typeof parse>["values"];
 
-async function policyFrom(values: Values, { env }: CommandIo): Promise<VerifyPolicy> {
+/** Whom the options trust. @throws VerifyError, FormatError */
+export async function policyFrom(values: Values, { env }: CommandIo): Promise<VerifyPolicy> {
   const fingerprints = (values.fingerprint ?? []).map(parseSha256);
   const given = await Promise.all((values.key ?? []).map(loadPublicKey));
   const own = given.length + fingerprints.length === 0;
@@ -122,7 +123,8 @@ function parseDesignation(name: string): Designation {
   return found;
 }
 
-function print(report: Report, { json, verbose }: Values, io: CommandIo): void {
+/** The report as --json and --verbose ask for it. */
+export function print(report: Report, { json, verbose }: Values, io: CommandIo): void {
   // https://no-color.org: any value but the empty one.
   const colour = io.colour === true && !io.env.NO_COLOR;
   if (!json) {

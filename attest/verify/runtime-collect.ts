@@ -1,12 +1,12 @@
 import { spawnSync } from "node:child_process";
-import { closeSync, existsSync, openSync, readFileSync, readSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { parseCanonicalJson } from "@secai/formats/canonical-json";
 import { literal, object, parseShape, table } from "@secai/formats/shape";
 import { lineShape, sha256Shape } from "@secai/formats/shapes";
 import { MAX_EVENT_LOG_BYTES } from "@secai/measure/event-log";
 import { MAX_USERSPACE_LOG_BYTES } from "@secai/measure/userspace-log";
-import { RuntimeError } from "./runtime-errors.ts";
 import type { Evidence } from "./runtime-evidence.ts";
+import { readWhole } from "./runtime-files.ts";
 import { MACHINE_TPM, quoteTpm, type TpmAccess } from "./runtime-tpm.ts";
 
 const EVENT_LOG = "/sys/kernel/security/tpm0/binary_bios_measurements";
@@ -19,25 +19,9 @@ const MAX_SMALL_BYTES = 64 * 1024;
 const MAX_MANIFEST_BYTES = 1024 * 1024;
 const VERITYSETUP_LIMIT_MS = 10_000;
 
-/**
- * A whole file, read by reading: the size that /proc and securityfs report is 0. Undefined when it is not there.
- * @throws RuntimeError EVIDENCE_TOO_LARGE
- */
+/** @throws RuntimeError EVIDENCE_TOO_LARGE */
 function readLimited(path: string, maxBytes: number): Buffer | undefined {
-  if (!existsSync(path)) return undefined;
-  const buffer = Buffer.alloc(maxBytes + 1);
-  const file = openSync(path, "r");
-  let length = 0;
-  try {
-    for (let count = -1; count !== 0 && length < buffer.length; length += count) {
-      count = readSync(file, buffer, length, buffer.length - length, null);
-    }
-  } finally {
-    closeSync(file);
-  }
-  if (length > maxBytes)
-    throw new RuntimeError("EVIDENCE_TOO_LARGE", { expected: `${path} of at most ${maxBytes} bytes`, actual: "more" });
-  return buffer.subarray(0, length);
+  return existsSync(path) ? readWhole(path, maxBytes) : undefined;
 }
 
 function secureBootState(): Evidence["secureBoot"] {

@@ -9,7 +9,8 @@ import { ZERO_PCR } from "@secai/measure/pcr";
 import type { PhaseValues } from "@secai/measure/uki";
 import { RuntimeError } from "./runtime-errors.ts";
 
-const MAX_POLICY_BYTES = 64 * 1024;
+/** Largest site policy, in bytes. */
+export const MAX_SITE_POLICY_BYTES = 256 * 1024;
 
 /** What a machine must show. Made of a verified release and, where the caller gave one, a site policy; never of the machine's evidence. */
 export interface RuntimePolicy {
@@ -67,7 +68,7 @@ function malformed(expected: string, actual: string, cause?: unknown): RuntimeEr
 export function parseSitePolicy(bytes: Uint8Array): SitePolicy {
   let policy: SitePolicy;
   try {
-    policy = parseShape(sitePolicyShape, parseCanonicalJson(bytes, MAX_POLICY_BYTES), "a runtime policy");
+    policy = parseShape(sitePolicyShape, parseCanonicalJson(bytes, MAX_SITE_POLICY_BYTES), "a runtime policy");
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause;
     throw malformed(cause.expected ?? "-", cause.actual ?? cause.code, cause);

@@ -1,0 +1,115 @@
+import { randomBytes } from "node:crypto";
+import { parseArgs } from "node:util";
+import type { CommandIo } from "./command.ts";
+import { VerifyError } from "./errors.ts";
+import { policyFrom, print } from "./release-command.ts";
+import { exitStatusOf } from "./report.ts";
+import { type Evidence, MAX_EVIDENCE_BYTES, NONCE, parseEvidence } from "./runtime-evidence.ts";
+import { readInput } from "./runtime-files.ts";
+import { MAX_SITE_POLICY_BYTES, parseSitePolicy, type SitePolicy } from "./runtime-policy.ts";
+import { type PromiseSource, verifyRuntime } from "./verify-runtime.ts";
+
+export const RUNTIME_HELP = `secai verify runtime: does this machine run that release, and nothing else?
+
+In the machine, as root, it asks the TPM itself. From outside, hand it what the machine answered to your nonce:
+  --evidence FILE       output of: node /usr/libexec/secure-ai/secai-evidence.mjs --nonce HEX
+  --nonce HEX           the 16 to 32 bytes that you chose for this one question
+What the machine should be (one of the two, always verified first):
+  --release DIR         a release directory; all of secai verify release is part of the answer
+  --measurements FILE   the release's measurements.json.sigstore.json alone; version and services are then not compared
+Whom to trust (from outside the release; never read from it):
+  --key FILE            a public key, as its publisher handed it out; may be repeated
+  --fingerprint HEX     with --release: the SHA-256 of such a key; may be repeated
+                        without either: release.pub of this user's own keys
+  --designation NAME    as secai verify release
+  --without FILE        as secai verify release
+  --policy FILE         what this site expects instead of the bare release, as canonical JSON:
+                        {"schema":1,"name":...} and any of "pcrs" (4, 7, 12), "addonCommandLine", "attestationKeys"
+                        (SHA-256 of enrolled keys; without them the report says that the key is taken at its word)
+Output:
+  --json                the report alone, on standard output
+  --verbose             a line for every subject
+  --help
+
+Exit status: 0 accepted, 1 rejected, 2 wrong use, 3 undecided, 70 our bug.
+
+Examples:
+  secai verify runtime --measurements measurements.json.sigstore.json --key release.pub
+  secai verify runtime --evidence machine.json --nonce 8f3a...c1 --release out/debian-13/0.1.0
+  secai verify runtime --evidence machine.json --nonce 8f3a...c1 --release ./secai-1.2.0 --key release.pub --policy site.json --json
+`;
+
+const options = {
+  evidence: { type: "string" },
+  nonce: { type: "string" },
+  release: { type: "string" },
+  measurements: { type: "string" },
+  key: { type: "string", multiple: true },
+  fingerprint: { type: "string", multiple: true },
+  designation: { type: "string", multiple: true },
+  without: { type: "string", multiple: true },
+  policy: { type: "string" },
+  json: { type: "boolean" },
+  verbose: { type: "boolean" },
+  help: { type: "boolean", short: "h" },
+} as const;
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: false, strict: true }).values;
+  } catch (cause) {
+    throw new VerifyError("VERIFY_USAGE", { expected: "known options", actual: (cause as Error).message, cause });
+  }
+}
+type Values = ReturnType<typeof parse>;
+
+/** @throws VerifyError, RuntimeError, FormatError for a question that cannot be asked; the answer is the exit status */
+export async function runVerifyRuntime(args: readonly string[], io: CommandIo): Promise<number> {
+  const values = parse(args);
+  if (values.help) {
+    io.stdout(RUNTIME_HELP);
+    return 0;
+  }
+  const source = sourceFrom(values);
+  const site = siteFrom(values);
+  // `--release` names a directory here, and a version where releases are verified.
+  const { release: _, ...trusting } = values;
+  const trust = await policyFrom(trusting, io);
+  const { evidence, nonce } = await evidenceFrom(values);
+  const target = values.evidence ?? "this machine";
+  const report = await verifyRuntime({ target, evidence, nonce, source, trust, site });
+  print(report, values, io);
+  return exitStatusOf(report);
+}
+
+function sourceFrom({ release, measurements, fingerprint }: Values): PromiseSource {
+  if (release !== undefined && measurements === undefined) return { kind: "release", dir: release };
+  if (measurements !== undefined && release === undefined && fingerprint === undefined) {
+    return { kind: "measurements", bundle: readInput(measurements, MAX_EVIDENCE_BYTES) };
+  }
+  throw new VerifyError("VERIFY_USAGE", {
+    expected: "--release DIR, or --measurements FILE without --fingerprint",
+    actual: "neither, both or more",
+  });
+}
+
+function siteFrom({ policy }: Values): SitePolicy | undefined {
+  return policy === undefined ? undefined : parseSitePolicy(readInput(policy, MAX_SITE_POLICY_BYTES));
+}
+
+/** The machine's answer to the caller's nonce, or this machine's to one of our own. */
+async function evidenceFrom({ evidence, nonce }: Values): Promise<{ readonly evidence: Evidence; readonly nonce: string }> {
+  if (evidence !== undefined && nonce !== undefined && NONCE.test(nonce)) {
+    return { evidence: parseEvidence(readInput(evidence, MAX_EVIDENCE_BYTES)), nonce };
+  }
+  if (evidence !== undefined || nonce !== undefined) {
+    throw new VerifyError("VERIFY_USAGE", {
+      expected: "--evidence FILE with --nonce, 16 to 32 bytes of lower-case hex",
+      actual: "one of them",
+    });
+  }
+  const fresh = randomBytes(32).toString("hex");
+  // Only a machine collects; a verifier elsewhere does not load what speaks to a TPM.
+  const { collectEvidence } = await import("./runtime-collect.ts");
+  return { evidence: collectEvidence(fresh), nonce: fresh };
+}

@@ -1,0 +1,138 @@
+import { stat } from "node:fs/promises";
+import { parseBundle } from "@secai/formats/bundle";
+import { canonicalJson } from "@secai/formats/canonical-json";
+import { FormatError } from "@secai/formats/errors";
+import { hintOf } from "@secai/formats/keys";
+import type { Manifest } from "@secai/formats/manifest";
+import { verifyStatementBundle } from "@secai/formats/signature";
+import { parseStatement } from "@secai/formats/statement";
+import { MEASURED_BOOT_PREDICATE } from "@secai/formats/uris";
+import { type Measurements, parseMeasurements } from "@secai/measure/measurements";
+import { type Check, type CheckOutcome, fail, pass, runChecks } from "./check.ts";
+import { VerifyError } from "./errors.ts";
+import { takeInventory } from "./inventory.ts";
+import { releaseChecks } from "./release-checks.ts";
+import { type Found, gatherEvidence, then, when } from "./release-evidence.ts";
+import type { VerifyPolicy } from "./release-policy.ts";
+import { buildReport, type Report } from "./report.ts";
+import { requiredChecks, runtimeChecks } from "./runtime-checks.ts";
+import type { Evidence } from "./runtime-evidence.ts";
+import { runtimeFacts } from "./runtime-facts.ts";
+import { type RuntimePolicy, releasePolicy, type SitePolicy, withSite } from "./runtime-policy.ts";
+
+/** Where the promise comes from that the machine is held to. */
+export type PromiseSource =
+  | { readonly kind: "release"; readonly dir: string }
+  /** Bytes of a measurements.json.sigstore.json: the signed statement, which holds the measurements. */
+  | { readonly kind: "measurements"; readonly bundle: Buffer };
+
+export interface RuntimeQuestion {
+  /** Name of the machine or of the file, for the report. */
+  readonly target: string;
+  readonly evidence: Evidence;
+  /** Hex; what the machine was asked with. */
+  readonly nonce: string;
+  readonly source: PromiseSource;
+  readonly trust: VerifyPolicy;
+  readonly site: SitePolicy | undefined;
+}
+
+/** A verified promise, or why there is none: its own checks either way. */
+interface Promised {
+  readonly outcomes: readonly CheckOutcome[];
+  readonly required: readonly string[];
+  readonly measurements: Found<Measurements>;
+  readonly manifest?: Manifest;
+}
+
+/**
+ * Answers whether the machine that gave `evidence` runs the promised release. Opens no socket and writes nothing.
+ * @throws VerifyError TARGET_MISSING
+ */
+export async function verifyRuntime(question: RuntimeQuestion): Promise<Report> {
+  const { source, trust } = question;
+  const promised =
+    source.kind === "release" ? await promiseOfRelease(source.dir, trust) : promiseOfStatement(source.bundle, trust);
+  const { measurements } = promised;
+  const policy = measurements.state === "found" ? policyOf(measurements.value, promised, question.site) : undefined;
+  const facts = runtimeFacts(question.evidence, question.nonce);
+  const outcomes = policy === undefined ? [] : runChecks(runtimeChecks, facts, policy);
+  return buildReport({
+    kind: "runtime",
+    target: question.target,
+    trust: [...trust.keys.map(({ fingerprint }) => fingerprint), ...trust.fingerprints].map(
+      (fingerprint) => `key ${fingerprint}`,
+    ),
+    claims: claimsOf(question.evidence, facts.attestationKey, policy),
+    // Without measurements nothing could be asked of the machine: then every check is owed, and the verdict stays open at best.
+    required: [...promised.required, ...(policy === undefined ? runtimeChecks.map(({ id }) => id) : requiredChecks(policy))],
+    outcomes: [...promised.outcomes, ...outcomes],
+  });
+}
+
+function policyOf(measurements: Measurements, { manifest }: Promised, site: SitePolicy | undefined): RuntimePolicy {
+  const policy = releasePolicy(measurements, manifest);
+  return site === undefined ? policy : withSite(policy, site);
+}
+
+function claimsOf(
+  { release }: Evidence,
+  attestationKey: ReturnType<typeof runtimeFacts>["attestationKey"],
+  policy: RuntimePolicy | undefined,
+): Readonly<Record<string, string>> {
+  return {
+    image: `${release.imageId} ${release.imageVersion}`,
+    ...(policy !== undefined && { policy: policy.name }),
+    ...(attestationKey.state === "found" && { attestationKey: attestationKey.value.fingerprint }),
+  };
+}
+
+async function promiseOfRelease(dir: string, trust: VerifyPolicy): Promise<Promised> {
+  const target = await stat(dir).catch(() => undefined);
+  if (target?.isDirectory() !== true) throw new VerifyError("TARGET_MISSING", { expected: "a directory", actual: dir });
+  const evidence = gatherEvidence(await takeInventory(dir), trust);
+  return {
+    outcomes: runChecks(releaseChecks, evidence, trust),
+    required: releaseChecks.map(({ id }) => id),
+    measurements: evidence.measurements,
+    ...(evidence.manifest.state === "found" && { manifest: evidence.manifest.value }),
+  };
+}
+
+/** The measurements inside a signed statement, once a trusted key's signature over it holds. */
+function openStatement(bundle: Buffer, trust: VerifyPolicy): Measurements {
+  const signed = parseBundle(bundle);
+  const [first, ...others] = trust.keys;
+  if (first === undefined || signed.kind !== "statement") {
+    throw new FormatError("SIGNATURE_INVALID", { expected: "a statement signed by a trusted key", actual: signed.kind });
+  }
+  const key = others.find((candidate) => hintOf(candidate) === signed.keyHint) ?? first;
+  const statement = parseStatement(verifyStatementBundle(signed, key));
+  if (statement.predicateType !== MEASURED_BOOT_PREDICATE) {
+    throw new FormatError("SCHEMA_MISMATCH", { expected: MEASURED_BOOT_PREDICATE, actual: statement.predicateType });
+  }
+  return parseMeasurements(Buffer.from(`${canonicalJson(statement.predicate)}\n`));
+}
+
+const signatureCheck: Check<Found<Measurements>, VerifyPolicy> = {
+  id: "measurements.signature",
+  title: "A trusted key signed the measurements",
+  run: (measurements) => when(measurements, () => pass),
+};
+
+const designationCheck: Check<Found<Measurements>, VerifyPolicy> = {
+  id: "measurements.designation",
+  title: "The release is for whom the caller expects",
+  run: (measurements, { designations }) =>
+    when(measurements, ({ designation }) =>
+      (designations as readonly string[]).includes(designation)
+        ? pass
+        : fail("DESIGNATION", designations.join(" or "), designation),
+    ),
+};
+
+function promiseOfStatement(bundle: Buffer, trust: VerifyPolicy): Promised {
+  const measurements = then<Buffer, Measurements>({ state: "found", value: bundle }, (bytes) => openStatement(bytes, trust));
+  const checks = [signatureCheck, designationCheck];
+  return { outcomes: runChecks(checks, measurements, trust), required: checks.map(({ id }) => id), measurements };
+}
