@@ -47,8 +47,8 @@ test("mirrors of a Debian host, known by their suites before its lists came, or 
   const text = [
     target("http://a.test/debian/", "bookworm", "main", "Debian"),
     target("http://a.test/debian/", "bookworm-updates", "main", "Debian"),
-    target("https://b.test/debian", "trixie", "main", ""),
-    target("http://a.test/security/", "bookworm-security", "main", "Debian"),
+    target("https://b.test/debian", "trixie", "main", "$(ORIGIN)"),
+    target("http://a.test/security/", "bookworm-security", "main", ""),
   ].join("\n");
   expect(await parseTargets(text)).toEqual({
     debian: ["http://a.test/debian/", "https://b.test/debian/"],

@@ -49,10 +49,11 @@ async function expand(uri: string): Promise<string[]> {
 
 /** Which archive a source of the host's apt is a mirror of; `undefined` when it is not Debian's. */
 function archiveOf(release: string, component: string, origin: string): string | undefined {
-  const [, , suffix] = debianSuite.exec(release) ?? [undefined, undefined, null];
-  // The origin is known only once the host's lists were downloaded.
-  if (suffix === null || component !== "main" || (origin !== "" && origin !== "Debian")) return undefined;
-  return suffix === "-security" ? "debian-security" : "debian";
+  const suite = debianSuite.exec(release);
+  // The origin is known only once the host's lists were downloaded; until then apt leaves the name of the field in its place.
+  const isKnown = origin !== "" && origin !== "$(ORIGIN)";
+  if (suite === null || component !== "main" || (isKnown && origin !== "Debian")) return undefined;
+  return suite[2] === "-security" ? "debian-security" : "debian";
 }
 
 /** What `apt-get indextargets` says in this format, a line a source. */
@@ -71,8 +72,10 @@ export async function parseTargets(text: string): Promise<Mirrors> {
 
 async function hostMirrors(): Promise<Mirrors> {
   const args = ["indextargets", "--format", targetFormat, "Identifier: Packages"];
-  const result = await runTool("apt-get", args).catch(() => undefined);
-  return await parseTargets(result?.stdout ?? "");
+  const known = await runTool("apt-get", args).catch(() => undefined);
+  if (known === undefined || known.stdout !== "") return await parseTargets(known?.stdout ?? "");
+  // A system that never ran `apt-get update` lists its sources only when it is not asked for what their release files say.
+  return await parseTargets((await runTool("apt-get", ["--no-release-info", ...args])).stdout);
 }
 
 const words = (text: string | undefined): string[] => (text ?? "").split(/\s+/).filter((word) => word !== "");
