@@ -96,6 +96,13 @@ export function bundleNames(recipe: Recipe): readonly string[] {
   return [...recipe.services, ...Object.keys(kitServices), ...Object.keys(imagePrograms)];
 }
 
+/** Where each bundle lies in the image, and the step that makes it. */
+export function bundlePaths(recipe: Recipe): readonly (readonly [string, string])[] {
+  const path = (name: string) =>
+    name in imagePrograms ? `/usr/libexec/secure-ai/${name}.mjs` : `/usr/lib/secure-ai/services/${name}.mjs`;
+  return bundleNames(recipe).map((name) => [path(name), `bundle.${name}`]);
+}
+
 function imageSteps({ recipe, lock, keys, sourceDateEpoch }: PlanInputs): Step[] {
   const common = { version: recipe.version, sourceDateEpoch };
   const { publicFiles } = keys;

@@ -29,22 +29,28 @@ const fetchedFiles = ({ files }: FetchStep): Resource[] =>
 
 /** What a step read that no other step made. Keys appear by the digest of their public half. */
 function outsideInputs(step: string, inputs: readonly ResolvedInput[], npm: ReadonlyMap<string, string>): Resource[] {
-  return inputs.flatMap(({ kind, path, name, digest }) => {
-    switch (kind) {
-      case "source":
-        return [resource(name, digest, npm.get(name))];
-      case "program":
-        return [resource(`program:${name}`, digest)];
-      case "secret":
-        return [resource(`key:${name}`, digest)];
-      case "text":
-        return [resource(`text:${step}:${path}`, digest)];
-      case "output":
-      case "fetched":
-      case "tools":
-        return [];
-    }
-  });
+  return inputs.map((input) => outsideInput(step, input, npm)).filter((entry) => entry !== undefined);
+}
+
+function outsideInput(
+  step: string,
+  { kind, path, name, digest }: ResolvedInput,
+  npm: ReadonlyMap<string, string>,
+): Resource | undefined {
+  switch (kind) {
+    case "source":
+      return resource(name, digest, npm.get(name));
+    case "program":
+      return resource(`program:${name}`, digest);
+    case "secret":
+      return resource(`key:${name}`, digest);
+    case "text":
+      return resource(`text:${step}:${path}`, digest);
+    case "output":
+    case "fetched":
+    case "tools":
+      return undefined;
+  }
 }
 
 const identity = ({ name, uri, digest }: Resource) => canonicalJson({ name, uri: uri ?? null, digest } as JsonValue);
