@@ -19,6 +19,10 @@ const locked = [
   { name: "a registry address", entry: { integrity, resolved: "https://registry.example/x.tgz" } },
   { name: "no integrity", entry: {} },
   { name: "SHA-1 integrity", entry: { integrity: "sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk=" } },
+  { name: "no integrity, optional on Linux", entry: { optional: true, os: ["linux"], libc: ["glibc"] } },
+  { name: "no integrity, optional anywhere", entry: { optional: true } },
+  { name: "no integrity, foreign but required", entry: { os: ["darwin"] } },
+  { name: "weak integrity, foreign", entry: { optional: true, os: ["darwin"], integrity: "sha1-x" } },
   { name: "an unknown install script", entry: { integrity, hasInstallScript: true } },
 ];
 for (const { name, entry } of locked) {
@@ -29,6 +33,10 @@ for (const { name, entry } of locked) {
 test("workspaces, links and the known install script pass", () => {
   const ours = { "": {}, "attest/sign": {}, "node_modules/@secai/sign": { resolved: "attest/sign", link: true } };
   expect(lockFindings({ ...ours, ...esbuild })).toEqual([]);
+});
+test("optional builds for foreign platforms may lack a hash", () => {
+  const foreign = { a: { optional: true, os: ["darwin"] }, b: { optional: true, os: ["linux"], libc: ["musl"] } };
+  expect(lockFindings({ ...esbuild, "node_modules/a": foreign.a, "node_modules/b": foreign.b })).toEqual([]);
 });
 test("an entry of the allow-list that went out of use is found", () => expect(lockFindings({})).toHaveLength(1));
 

@@ -33,6 +33,17 @@ interface LockedPackage {
   readonly integrity?: string;
   readonly link?: boolean;
   readonly hasInstallScript?: boolean;
+  readonly optional?: boolean;
+  readonly os?: readonly string[];
+  readonly libc?: readonly string[];
+}
+
+/**
+ * Builds for platforms that we do not support are never installed here, and a registry may not carry them: the lock then knows no hash.
+ * Anything that a supported machine (Linux with glibc) could install has one.
+ */
+function isForeign({ optional, os, libc }: LockedPackage): boolean {
+  return optional === true && (os?.includes("linux") === false || libc?.includes("glibc") === false);
 }
 
 /** Name of the package that lies at a path of the lock, e.g. "node_modules/a/node_modules/@b/c" -> "@b/c". */
@@ -48,7 +59,10 @@ export function lockFindings(packages: Readonly<Record<string, LockedPackage>>):
       .filter(([, { resolved }]) => resolved !== undefined)
       .map(([path, { resolved }]) => `package-lock.json: ${path} is bound to one registry: ${resolved}`),
     ...locked
-      .filter(([, { integrity }]) => !/^sha512-[A-Za-z0-9+/]{86}==$/.test(integrity ?? ""))
+      .filter(
+        ([, entry]) =>
+          !/^sha512-[A-Za-z0-9+/]{86}==$/.test(entry.integrity ?? "") && !(entry.integrity === undefined && isForeign(entry)),
+      )
       .map(([path]) => `package-lock.json: ${path} has no SHA-512 integrity`),
     ...[...scripted]
       .filter((name) => !Object.hasOwn(installScriptsKnown, name))
