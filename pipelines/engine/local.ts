@@ -196,7 +196,6 @@ function createStepMaker(context: StepMakerContext): (resolved: ResolvedStep) =>
 
   return async (resolved) => {
     const { step } = resolved;
-    const started = performance.now();
     const found = await cache.lookup(resolved.key);
     const record =
       found === undefined
@@ -206,7 +205,7 @@ function createStepMaker(context: StepMakerContext): (resolved: ResolvedStep) =>
       type: "step-finished",
       step: step.id,
       cached: record.cached,
-      durationMs: Math.round(performance.now() - started),
+      durationMs: record.cached ? 0 : Date.parse(record.finishedOn) - Date.parse(record.startedOn),
       sizeBytes: sizeOf(record),
       time: now(),
     });

@@ -1,5 +1,6 @@
 import { execFile, spawn } from "node:child_process";
 import { open } from "node:fs/promises";
+import { constants } from "node:os";
 import { promisify } from "node:util";
 import { EngineError } from "./errors.ts";
 import { sandboxCommand } from "./sandbox.ts";
@@ -22,13 +23,19 @@ export async function runLogged(command: readonly string[], logPath: string, sig
     const [program = "", ...args] = command;
     const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"], env: { PATH: process.env.PATH ?? "" } });
     const kill = (): void => void child.kill("SIGKILL");
-    signal.addEventListener("abort", kill);
     const status = new Promise<number>((resolve, reject) => {
       child.once("error", reject);
-      child.once("close", (code, name) => resolve(code ?? 128 + (name === null ? 0 : 9)));
+      child.once("close", (code, name) => resolve(code ?? 128 + (name === null ? 0 : constants.signals[name])));
     });
+    signal.addEventListener("abort", kill);
     if (signal.aborted) kill();
-    for await (const chunk of child.stdout) await log.write(chunk as Buffer);
+    try {
+      for await (const chunk of child.stdout) await log.write(chunk as Buffer);
+    } catch (error) {
+      // A log that cannot be written (disk full) must not leave the step running.
+      kill();
+      throw error;
+    }
     const code = await status;
     signal.removeEventListener("abort", kill);
     if (signal.aborted) throw new EngineError("BUILD_CANCELLED");

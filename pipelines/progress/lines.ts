@@ -26,11 +26,12 @@ export function eventLines(event: EngineEvent, paint: Paint): string[] {
 }
 
 /** What someone needs to go on after a failure: the end of the log, where the rest is, how to get into the sandbox. */
-function failureLines(event: Extract<EngineEvent, { type: "step-failed" }>, paint: Paint): string[] {
-  if (event.code === "BUILD_CANCELLED") return [`${paint.dim("stopped")} ${event.step}`];
-  const tail = event.tail.map((line) => `  ${paint.dim("|")} ${withoutControls(line)}`);
-  const shell = event.code === "STEP_FAILED" ? [`  enter   scripts/secai step shell ${event.step}`] : [];
-  return [`${paint.red("FAILED")} ${name(event.step)} ${event.code}`, ...tail, `  log     ${event.logPath}`, ...shell];
+function failureLines({ step, code, tail, logPath }: Extract<EngineEvent, { type: "step-failed" }>, paint: Paint): string[] {
+  if (code === "BUILD_CANCELLED") return [`${paint.dim("stopped")} ${step}`];
+  const head = `${paint.red("FAILED")} ${name(step)} ${code}`;
+  if (code !== "STEP_FAILED") return [head];
+  const lines = tail.map((line) => `  ${paint.dim("|")} ${withoutControls(line)}`);
+  return [head, ...lines, `  log     ${logPath}`, `  enter   scripts/secai step shell ${step}`];
 }
 
 /** The part of the screen that changes: what runs now, for how long, how far. Never wider than `columns`. */
