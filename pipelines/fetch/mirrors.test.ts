@@ -56,6 +56,13 @@ test("mirrors of a Debian host, known by their suites before its lists came, or 
   });
 });
 
+test("the security archive is looked for beside the main one when the host does not use it", async () => {
+  expect(await parseTargets(target("http://a.test/debian/", "bookworm", "main", ""))).toEqual({
+    debian: ["http://a.test/debian/"],
+    "debian-security": ["http://a.test/debian-security/"],
+  });
+});
+
 test("other archives are not taken for Debian's", async () => {
   const text = [
     target("http://u.test/ubuntu/", "noble", "main", "Ubuntu"),
@@ -80,7 +87,7 @@ test("a list of mirrors is read as apt reads it", async () => {
       target(`mirror+file:${list}`, "trixie", "main", ""),
       target("mirror+file:/no/such/list", "trixie", "main", ""),
     ].join("\n");
-    expect(await parseTargets(text)).toEqual({ debian: ["http://a.test/debian/", "https://b.test/debian/"] });
+    expect((await parseTargets(text)).debian).toEqual(["http://a.test/debian/", "https://b.test/debian/"]);
   } finally {
     await rm(directory, { recursive: true });
   }

@@ -56,6 +56,14 @@ function archiveOf(release: string, component: string, origin: string): string |
   return suite[2] === "-security" ? "debian-security" : "debian";
 }
 
+/** Mirrors keep the security archive beside the main one; a host that does not use it shows only the latter. */
+function withSecurity(mirrors: Mirrors): Mirrors {
+  const siblings = (mirrors.debian ?? [])
+    .filter((url) => url.endsWith("/debian/"))
+    .map((url) => url.replace(/debian\/$/, "debian-security/"));
+  return siblings.length === 0 ? mirrors : { "debian-security": siblings, ...mirrors };
+}
+
 /** What `apt-get indextargets` says in this format, a line a source. */
 const targetFormat = "$(REPO_URI)\t$(RELEASE)\t$(COMPONENT)\t$(ORIGIN)";
 
@@ -67,7 +75,7 @@ export async function parseTargets(text: string): Promise<Mirrors> {
     const archive = archiveOf(release, component, origin);
     if (archive !== undefined) for (const url of await expand(uri)) pairs.push([archive, url]);
   }
-  return collect(pairs);
+  return withSecurity(collect(pairs));
 }
 
 async function hostMirrors(): Promise<Mirrors> {
