@@ -81,7 +81,7 @@ function bundleSteps({ recipe, npm, sourceDateEpoch }: PlanInputs): Step[] {
     const own = { [`@secai/${workspace.slice(workspace.lastIndexOf("/") + 1)}`]: workspace, ...workspaces };
     return [
       bundleStep({ name, entry, workspaces: own, modules, sourceDateEpoch }),
-      serviceSbomStep({ name, version: recipe.version, modules, sourceDateEpoch }),
+      serviceSbomStep({ name, version: recipe.version, workspaces: own, modules, sourceDateEpoch }),
     ];
   };
   return [

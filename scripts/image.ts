@@ -5,15 +5,15 @@ import { parseArgs } from "node:util";
 import { canonicalJson } from "@secai/formats/canonical-json";
 import { sha256 } from "@secai/formats/digest";
 import { defaultKeysDirectory } from "@secai/formats/keys";
-import { DISK_FILE, MEASUREMENTS_FILE, PROVENANCE_FILE, QCOW2_FILE } from "@secai/formats/release-layout";
+import { DISK_FILE, PROVENANCE_FILE, QCOW2_FILE } from "@secai/formats/release-layout";
 import { statementBytes } from "@secai/formats/statement";
-import { parseMeasurements } from "@secai/measure/measurements";
 import { type Build, build, type Channel } from "@secai/pipelines/build";
 import { PipelineError } from "@secai/pipelines/errors";
 import type { CommandIo } from "@secai/pipelines/io";
 import { chooseReporter, createReporter, type Reporter } from "@secai/pipelines/progress/reporter";
-import { bytes, duration } from "@secai/pipelines/progress/units";
+import { bytes } from "@secai/pipelines/progress/units";
 import { provenanceOf, releaseFiles } from "@secai/pipelines/statements";
+import { releaseSummary } from "@secai/pipelines/summary";
 import { finishRelease } from "@secai/release/bundle";
 
 const imageHelp = `secai image [RECIPE] [--json]
@@ -120,27 +120,6 @@ async function publish(made: Build, io: CommandIo): Promise<{ dir: string; chang
   return { dir, changed: true };
 }
 
-function summary(dir: string, top: string, changed: boolean, elapsedMs: number): string {
-  const measurements = parseMeasurements(readFileSync(join(dir, MEASUREMENTS_FILE)));
-  const shown = relative(top, dir);
-  const sizes = [DISK_FILE, QCOW2_FILE]
-    .filter((name) => existsSync(join(dir, name)))
-    .map((name) => `${name} ${bytes(lstatSync(join(dir, name)).size)}`);
-  const pcrs = Object.entries(measurements.pcrs.sha256).map(
-    ([index, value]) => `  PCR ${index.padEnd(3)} ${typeof value === "string" ? value : JSON.stringify(value)}`,
-  );
-  return `
-image     ${shown}  (${changed ? "new" : "unchanged"}, ${duration(elapsedMs)})
-media     ${sizes.join(", ")}
-root hash ${measurements.rootHash}
-${pcrs.join("\n")}
-designation ${measurements.designation}: signed with development keys, not for production
-
-boot it   make boot
-verify it make verify-release
-`;
-}
-
 async function runBuild(args: string[], io: CommandIo, channel: Channel, help: string): Promise<number> {
   const started = Date.now();
   const { values, positionals } = parseArgs({
@@ -158,7 +137,7 @@ async function runBuild(args: string[], io: CommandIo, channel: Channel, help: s
   const { dir, changed } = await publish(made, io);
   if (json)
     io.stdout(`${JSON.stringify({ type: "release", dir, changed, drift: made.drift, time: new Date().toISOString() })}\n`);
-  else io.stdout(summary(dir, io.top, changed, Date.now() - started));
+  else io.stdout(releaseSummary({ dir, top: io.top, changed, elapsedMs: Date.now() - started }));
   return 0;
 }
 

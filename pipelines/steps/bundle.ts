@@ -54,13 +54,17 @@ export function bundleStep({ name, entry, workspaces, modules, sourceDateEpoch }
 export interface ServiceSbomInputs {
   readonly name: string;
   readonly version: string;
+  readonly workspaces: Readonly<Record<string, string>>;
   readonly modules: readonly string[];
   readonly sourceDateEpoch: number;
 }
 
 /** A CycloneDX document of exactly what is inside one bundle. */
-export function serviceSbomStep({ name, version, modules, sourceDateEpoch }: ServiceSbomInputs): ExecStep {
-  const sources = modules.map((path): [string, Input] => [`/src/${path}`, { kind: "source", path }]);
+export function serviceSbomStep({ name, version, workspaces, modules, sourceDateEpoch }: ServiceSbomInputs): ExecStep {
+  const sources = [...Object.values(workspaces), ...modules].map((path): [string, Input] => [
+    `/src/${path}`,
+    { kind: "source", path },
+  ]);
   return programStep({
     id: `sbom.${name}`,
     title: `SBOM of ${name}`,
