@@ -1,4 +1,4 @@
-import { lstat, mkdir, readdir, readFile, rename } from "node:fs/promises";
+import { lstat, mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Sha256 } from "@secai/formats/digest";
 import { type Cache, entryKeys } from "./cache.ts";
@@ -56,6 +56,18 @@ export async function removeItem(cache: Cache, path: string): Promise<void> {
   const grave = await cache.makeTemporary();
   await rename(path, join(grave, "item"));
   await removeTree(grave);
+}
+
+/** Collecting reads every record, which a run with nothing to do would notice; so runs do it once an hour. */
+const COLLECT_INTERVAL_MS = 3_600_000;
+
+/** What a run does when it starts alone: always removes leftovers, collects when that was not done lately. */
+export async function tidy(cache: Cache, maxBytes: number): Promise<void> {
+  const stamp = join(cache.directory, "collected");
+  const last = await lstat(stamp).catch(() => undefined);
+  if (last !== undefined && Math.abs(Date.now() - last.mtimeMs) < COLLECT_INTERVAL_MS) return await removeLeftovers(cache);
+  await cleanAndCollect(cache, maxBytes);
+  await writeFile(stamp, "");
 }
 
 async function removeLeftovers(cache: Cache): Promise<void> {

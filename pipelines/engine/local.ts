@@ -7,7 +7,7 @@ import type { Engine, EngineEvent, Fetcher, RunOptions, RunResult } from "./engi
 import { EngineError } from "./errors.ts";
 import { executeStep } from "./execute.ts";
 import { createFetches, type Fetches } from "./fetches.ts";
-import { cleanAndCollect, DEFAULT_MAX_CACHE_BYTES } from "./gc.ts";
+import { DEFAULT_MAX_CACHE_BYTES, tidy } from "./gc.ts";
 import { joinLock, lockFile } from "./lock.ts";
 import { createMaterializer, type Materializer, type Surroundings } from "./materialize.ts";
 import { checkSandbox, tailOf } from "./process.ts";
@@ -23,7 +23,7 @@ export interface LocalEngineOptions extends Surroundings {
   readonly fetcher: Fetcher;
   /** Steps that run at a time; default: one per core. */
   readonly parallelism?: number;
-  /** Size above which the least recently used entries are removed when a run starts and no other is active; default 40 GiB. */
+  /** Size above which the least recently used entries are removed when a run starts alone, at most once an hour; default 40 GiB. */
   readonly maxCacheBytes?: number;
 }
 
@@ -45,7 +45,7 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
   let joined: Promise<unknown> | undefined;
   const join = (): Promise<unknown> => {
     const maxBytes = options.maxCacheBytes ?? DEFAULT_MAX_CACHE_BYTES;
-    joined ??= joinLock(cache.useLockPath, async () => void (await cleanAndCollect(cache, maxBytes)));
+    joined ??= joinLock(cache.useLockPath, () => tidy(cache, maxBytes));
     return joined;
   };
   const start = async (plan: Plan, runOptions: RunOptions): Promise<Run> => {

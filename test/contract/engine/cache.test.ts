@@ -158,11 +158,20 @@ describe("cache gc", () => {
   test("a run that starts alone keeps the cache below its limit", () =>
     withCopy(async (cache, workspace) => {
       await mkdir(join(cache.directory, "tmp", "left"), { recursive: true });
+      await utimes(join(cache.directory, "collected"), new Date(0), new Date(0));
       await localEngine(workspace, 1, 0).run(planOf([]), { report: () => {} });
       expect(await readdir(join(cache.directory, "steps"))).toEqual([]);
       expect(await readdir(join(cache.directory, "tmp"))).toEqual([]);
     }));
 });
+
+test("runs collect at most once an hour, and remove leftovers each time", () =>
+  withCopy(async (cache, workspace) => {
+    await mkdir(join(cache.directory, "tmp", "left"), { recursive: true });
+    await localEngine(workspace, 1, 0).run(planOf([]), { report: () => {} });
+    expect(await readdir(join(cache.directory, "steps"))).toHaveLength(3);
+    expect(await readdir(join(cache.directory, "tmp"))).toEqual([]);
+  }));
 
 describe("cache command line", () => {
   const wrong = [
