@@ -25,6 +25,7 @@ const lock: Lock = {
   schema: 1,
   recipe: "debian-13",
   architecture: "amd64",
+  requested: { image: ["systemd"], build: ["mmdebstrap"], machine: ["qemu-system-x86"] },
   archives: [],
   roots: { image: [locked("systemd")], build: [locked("mmdebstrap")], machine: [locked("qemu-system-x86")] },
 };
