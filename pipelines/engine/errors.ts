@@ -43,11 +43,6 @@ export const engineErrors = {
     meaning: "An ordinary user cannot make a user namespace with subordinate ids on this machine.",
     fix: "Run as root, or: `apt-get install uidmap`, `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER`, and allow user namespaces (`sysctl kernel.unprivileged_userns_clone=1`, on Ubuntu also `kernel.apparmor_restrict_unprivileged_userns=0`).",
   },
-  BLOB_MISMATCH: {
-    exit: 1,
-    meaning: "A file has other bytes than the digest under which it was to be stored.",
-    fix: "Fetch it again; the bad file was not kept.",
-  },
   CACHE_BUSY: {
     exit: 3,
     meaning: "Another run uses the cache, so nothing can be removed from it.",
@@ -57,11 +52,6 @@ export const engineErrors = {
     exit: 3,
     meaning: "The cache could not be locked.",
     fix: "Check that util-linux is installed and that the cache folder is writable and has free space.",
-  },
-  CACHE_CORRUPT: {
-    exit: 1,
-    meaning: "Entries of the cache had other content than their records say. They were removed.",
-    fix: "Run the build again; it makes them anew. If this repeats, check the disk.",
   },
   CACHE_USAGE: {
     exit: 2,
