@@ -44,7 +44,7 @@ export interface Recipe {
   /** Folders from the top of the repository, copied in this order; a later one wins. */
   readonly overlays: readonly string[];
   readonly initrd: { readonly overlay: string; readonly modules: readonly string[] };
-  /** Paths are absolute in the image; only the last segment may be `*`. */
+  /** Paths are absolute in the image; `*`, `?` and `[...]` stand for parts of one segment. */
   readonly remove: { readonly packages: readonly string[]; readonly paths: readonly string[] };
   readonly disk: { readonly espMiB: number; readonly rootMiB: number; readonly verityMiB: number; readonly imageGiB: number };
   readonly gpuBackends: readonly GpuBackend[];
