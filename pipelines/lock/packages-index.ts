@@ -26,8 +26,6 @@ const path = /^(?!.*(^|\/)\.{1,2}(\/|$))[A-Za-z0-9_.+~:-]+(\/[A-Za-z0-9_.+~:-]+)
 /** No package of Debian is near this: 4 GiB. */
 const MAX_PACKAGE_BYTES = 2 ** 32;
 
-export const packagePatterns = { name, version, architecture, path } as const;
-
 function field(fields: ReadonlyMap<string, string>, key: string, pattern: RegExp): string {
   const value = fields.get(key);
   if (value === undefined || value.length > 512 || !pattern.test(value)) {
