@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { defaultKeysDirectory } from "@secai/formats/keys";
 import { cacheDirectory } from "./engine/command.ts";
 import { type Keyring, loadKeyring } from "./keyring.ts";
+import { requireMatchingLock } from "./lock/check-lock.ts";
 import { loadLock } from "./lock/load.ts";
 import { type Lock, lockDate, lockPath } from "./lock/lock.ts";
 import { type PlanInputs, plan, planSteps } from "./plan.ts";
@@ -37,6 +38,7 @@ export async function prepare(request: PrepareRequest): Promise<Prepared> {
   await preflight(buildNeeds, { notice: request.notice });
   const source = await loadRecipeSource(request.top, recipeFile(request.recipe));
   const lock = await loadLock(join(request.top, lockPath(source.recipe.id)));
+  requireMatchingLock(source.recipe, lock);
   return await prepareWith(request, source, lock);
 }
 
