@@ -5,7 +5,7 @@ import type { CommandIo } from "../io.ts";
 import { bytes as formatBytes, parseBytes } from "../progress/units.ts";
 import { type Cache, createCache } from "./cache.ts";
 import { EngineError } from "./errors.ts";
-import { cleanAndCollect, DEFAULT_MAX_CACHE_BYTES, listCache } from "./gc.ts";
+import { type CacheItem, cleanAndCollect, DEFAULT_MAX_CACHE_BYTES, listCache } from "./gc.ts";
 import { tryLockFile } from "./lock.ts";
 import { verifyCache } from "./verify-cache.ts";
 
@@ -90,20 +90,26 @@ async function alone(cache: Cache, work: () => Promise<number>): Promise<number>
 
 async function list(cache: Cache, json: boolean, { stdout }: Pick<CommandIo, "stdout">): Promise<number> {
   const items = await listCache(cache);
-  const total = items.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const total = sizeOf(items);
   if (json) stdout(`${JSON.stringify({ directory: cache.directory, sizeBytes: total, items })}\n`);
   else {
-    for (const { kind, name, sizeBytes, usedAt } of items) {
+    const [files, others] = [items.filter(isFetched), items.filter((item) => !isFetched(item))];
+    for (const { kind, name, sizeBytes, usedAt } of others) {
       stdout(`${usedAt.toISOString().slice(0, 19)}Z  ${formatBytes(sizeBytes).padStart(9)}  ${kind.padEnd(7)}  ${name}\n`);
     }
+    stdout(`${files.length} fetched files, ${formatBytes(sizeOf(files))}\n`);
     stdout(`${items.length} items, ${formatBytes(total)} in ${cache.directory}\n`);
   }
   return 0;
 }
 
+/** Too many to name in a text for people. */
+const isFetched = ({ kind }: CacheItem): boolean => kind === "blob" || kind === "partial";
+const sizeOf = (items: readonly CacheItem[]): number => items.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+
 async function collect(cache: Cache, max: number, json: boolean, { stdout }: Pick<CommandIo, "stdout">): Promise<number> {
   const { removed, keptBytes } = await cleanAndCollect(cache, max);
-  const freed = removed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const freed = sizeOf(removed);
   stdout(
     json
       ? `${JSON.stringify({ directory: cache.directory, removed, freedBytes: freed, keptBytes })}\n`

@@ -9,7 +9,7 @@ export const DEFAULT_MAX_CACHE_BYTES = 40 * 2 ** 30;
 
 /** Something that can be removed on its own. */
 export interface CacheItem {
-  readonly kind: "step" | "blob" | "source" | "program";
+  readonly kind: "step" | "blob" | "partial" | "source" | "program";
   readonly path: string;
   /** Step id, or the digest or file name. */
   readonly name: string;
@@ -27,8 +27,9 @@ export async function listCache(cache: Cache): Promise<CacheItem[]> {
   const lists = await Promise.all([
     listSteps(cache),
     listBlobs(cache),
-    listFolder(cache, "source"),
-    listFolder(cache, "program"),
+    listFolder("partial", join(cache.directory, "blobs", "partial")),
+    listFolder("source", join(cache.directory, "sources")),
+    listFolder("program", join(cache.directory, "programs")),
   ]);
   return lists.flat().sort((a, b) => a.usedAt.getTime() - b.usedAt.getTime());
 }
@@ -104,8 +105,7 @@ async function listBlobs(cache: Cache): Promise<CacheItem[]> {
   return (await Promise.all(items)).flat();
 }
 
-async function listFolder(cache: Cache, kind: "source" | "program"): Promise<CacheItem[]> {
-  const folder = join(cache.directory, `${kind}s`);
+async function listFolder(kind: CacheItem["kind"], folder: string): Promise<CacheItem[]> {
   const names = await readdir(folder).catch(() => []);
   return Promise.all(names.map((name) => readItem(kind, join(folder, name), name)));
 }

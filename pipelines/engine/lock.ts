@@ -18,11 +18,25 @@ const TRY = 'exec 9>>"$1" && { flock -n "$2" 9 && echo held && exec cat >/dev/nu
 /** Exclusive if nobody else holds it: then "alone", and on a line from us or else at once: shared. */
 const JOIN = 'exec 9>>"$1"; if flock -n -x 9; then echo alone; read -r _; fi; flock -s 9 && echo held && exec cat >/dev/null';
 
-/** Waits until nobody else holds the lock. */
-export async function lockFile(path: string): Promise<FileLock> {
+/** Waits until nobody else holds the lock. @throws EngineError CACHE_LOCK_FAILED, BUILD_CANCELLED when `signal` fires meanwhile */
+export async function lockFile(path: string, signal?: AbortSignal): Promise<FileLock> {
   const holder = await start(WAIT, path, "-x");
-  await expect(holder, "held");
+  const giveUp = (): void => killGroup(holder);
+  signal?.addEventListener("abort", giveUp);
+  if (signal?.aborted === true) giveUp();
+  try {
+    await expect(holder, "held");
+  } catch (error) {
+    throw signal?.aborted === true ? new EngineError("BUILD_CANCELLED", { cause: error }) : error;
+  } finally {
+    signal?.removeEventListener("abort", giveUp);
+  }
   return releasing(holder);
+}
+
+/** The shell and the flock(1) it waits for. */
+function killGroup({ pid }: ChildProcess): void {
+  if (pid !== undefined) process.kill(-pid, "SIGKILL");
 }
 
 /** @returns undefined when another process holds it, shared or alone */

@@ -146,6 +146,17 @@ describe("cache gc", () => {
       expect(await ranAgain(workspace)).toEqual(["fetch", "tree", "file"]);
     }));
 
+  test("what other steps left of it goes too: sources, programs, unfinished downloads", () =>
+    withCopy(async (cache) => {
+      for (const folder of ["sources/0", "programs", "blobs/partial"])
+        await mkdir(join(cache.directory, folder), { recursive: true });
+      for (const file of ["sources/0/content", "programs/p.mjs", "blobs/partial/x"])
+        await writeFile(join(cache.directory, file), "x");
+      await command(cache, "gc", "--max-size", "0");
+      const { items } = JSON.parse((await command(cache, "ls", "--json")).text) as Listing;
+      expect(items).toEqual([]);
+    }));
+
   test("nothing is removed while another run uses the cache", () =>
     withCopy(async (cache) => {
       const run = await joinLock(cache.useLockPath, async () => {});
@@ -211,6 +222,18 @@ describe("locks", () => {
       await first.release();
       await (await second).release();
       await (await tryLockFile(path))?.release();
+    }));
+
+  test("a wait for it can be stopped, and leaves the lock free", () =>
+    withCopy(async (cache) => {
+      const path = cache.lockPath(keyOf("file"));
+      const first = await lockFile(path);
+      const stop = new AbortController();
+      const waiting = lockFile(path, stop.signal);
+      stop.abort();
+      await expect(waiting).rejects.toMatchObject({ code: "BUILD_CANCELLED" });
+      await first.release();
+      await (await lockFile(path)).release();
     }));
 
   test("several join; only the first was alone", () =>
