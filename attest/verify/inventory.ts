@@ -67,7 +67,8 @@ export async function takeInventory(dir: string, known: KnownFiles = new Map()):
 }
 
 async function walkInto(dir: string, prefix: string, depth: number, walk: Walk): Promise<void> {
-  const entries = await readdir(join(dir, prefix), { withFileTypes: true });
+  const listed = await readdir(join(dir, prefix), { withFileTypes: true });
+  const entries = listed.toSorted((a, b) => (a.name < b.name ? -1 : 1));
   if (entries.length === 0) walk.problems.push({ path: prefix || ".", code: "DIRECTORY_EMPTY", actual: "an empty directory" });
   for (const entry of entries) {
     const name = `${prefix}${entry.name}`;

@@ -46,7 +46,7 @@ export interface ReleaseEvidence {
 export type ReleaseCheck = Check<ReleaseEvidence, VerifyPolicy>;
 
 export function gatherEvidence(inventory: Inventory, policy: VerifyPolicy): ReleaseEvidence {
-  const read = <T>(name: string, parse: (bytes: Buffer) => T) => then(bytesOf(inventory, name), parse);
+  const read = <T>(name: string, parse: (bytes: Buffer) => T) => derive(bytesOf(inventory, name), parse);
   const bundleNames = [CHECKSUMS_BUNDLE, ...SIGNED_FILES.map(bundleOf)];
   const bundles = new Map(bundleNames.map((name) => [name, read(name, parseBundle)] as const));
   const ownKey = read(RELEASE_KEY_FILE, parsePublicKey);
@@ -61,7 +61,7 @@ export function gatherEvidence(inventory: Inventory, policy: VerifyPolicy): Rele
     bundles,
     payloads: new Map(SIGNED_FILES.map((name) => [name, payloadOf(bundles.get(bundleOf(name)), key)] as const)),
     provenanceStatement,
-    provenance: then(provenanceStatement, parseProvenance),
+    provenance: derive(provenanceStatement, parseProvenance),
     measurements: read(MEASUREMENTS_FILE, parseMeasurements),
   };
 }
@@ -71,8 +71,11 @@ function bytesOf({ files }: Inventory, name: string): Found<Buffer> {
   return bytes === undefined ? { state: "absent", code: "FILE_MISSING", detail: name } : { state: "found", value: bytes };
 }
 
-/** `parse` applied to what was found; an error of ours becomes a refusal, any other is a bug and goes up. */
-export function then<T, U>(found: Found<T>, parse: (value: T) => U): Found<U> {
+/**
+ * `parse` applied to what was found; an error of ours becomes a refusal, any other is a bug and goes up. (Not named `then`: a module
+ * that exports `then` is taken for a promise by `await import()`, which never settles.)
+ */
+export function derive<T, U>(found: Found<T>, parse: (value: T) => U): Found<U> {
   if (found.state !== "found") return found;
   try {
     return { state: "found", value: parse(found.value) };
@@ -98,7 +101,7 @@ function chooseKey(policy: VerifyPolicy, ownKey: Found<PublicKey>, sums: Found<B
 function payloadOf(bundle: Found<Bundle> | undefined, key: Found<PublicKey>): Found<Buffer> {
   if (bundle === undefined || bundle.state === "absent") return { state: "absent", code: "BUNDLE_MISSING", detail: "no bundle" };
   if (key.state !== "found") return key;
-  return then(bundle, (signed): Buffer => {
+  return derive(bundle, (signed): Buffer => {
     if (signed.kind === "statement") return verifyStatementBundle(signed, key.value);
     throw new FormatError("SIGNATURE_INVALID", { expected: "a signed statement", actual: "a signed file" });
   });
@@ -128,7 +131,7 @@ export function fileOf(evidence: ReleaseEvidence, name: string): Found<FileFact>
 
 /** Passes when `verify` returns, fails with the code of our error when it throws one. */
 export function attempt(verify: () => void): CheckResult {
-  return when(then({ state: "found", value: undefined }, verify), () => pass);
+  return when(derive({ state: "found", value: undefined }, verify), () => pass);
 }
 
 export function bundleIn(evidence: ReleaseEvidence, name: string): Found<Bundle> {

@@ -3,7 +3,7 @@ import { type LogEvent, parseEventLog, replayLog } from "@secai/measure/event-lo
 import { type PublicArea, parsePublicArea } from "@secai/measure/public-area";
 import { parseQuote, parseQuoteSignature, type Quote, type QuoteSignature } from "@secai/measure/quote";
 import { parseUserspaceLog } from "@secai/measure/userspace-log";
-import { type Found, then } from "./release-evidence.ts";
+import { derive, type Found } from "./release-evidence.ts";
 import type { Evidence } from "./runtime-evidence.ts";
 
 /** A machine's evidence with its binary parts parsed, and the nonce it was asked with. Parsed is not believed. */
@@ -26,18 +26,18 @@ function present<T>(value: T | undefined, code: string, detail: string): Found<T
 /** Pure. @throws nothing */
 export function runtimeFacts(evidence: Evidence, nonce: string): RuntimeFacts {
   const quote = present(evidence.quote, "TPM_ABSENT", "the machine has no TPM, or its kernel no driver for it");
-  const events = then(present(evidence.eventLog, "EVENT_LOG_MISSING", "the firmware gave no event log"), parseEventLog);
-  const userspace = then(
+  const events = derive(present(evidence.eventLog, "EVENT_LOG_MISSING", "the firmware gave no event log"), parseEventLog);
+  const userspace = derive(
     present(evidence.userspaceLog, "EVENT_LOG_MISSING", "systemd kept no measurement log"),
     parseUserspaceLog,
   );
   return {
     nonce,
     evidence,
-    quote: then(quote, ({ message }) => parseQuote(message)),
-    signature: then(quote, ({ signature }) => parseQuoteSignature(signature)),
-    attestationKey: then(quote, ({ attestationKey }) => parsePublicArea(attestationKey)),
+    quote: derive(quote, ({ message }) => parseQuote(message)),
+    signature: derive(quote, ({ signature }) => parseQuoteSignature(signature)),
+    attestationKey: derive(quote, ({ attestationKey }) => parsePublicArea(attestationKey)),
     events,
-    replay: userspace.state === "found" ? then(events, (found) => replayLog(found, userspace.value)) : userspace,
+    replay: userspace.state === "found" ? derive(events, (found) => replayLog(found, userspace.value)) : userspace,
   };
 }

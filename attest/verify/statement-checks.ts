@@ -12,7 +12,7 @@ import {
 import { parseStatement, type Statement } from "@secai/formats/statement";
 import { CYCLONEDX_PREDICATE, MEASURED_BOOT_PREDICATE } from "@secai/formats/uris";
 import { about, type CheckResult, fail, notPresent, pass, type SubjectResult, undecided } from "./check.ts";
-import { given, payloadIn, type ReleaseCheck, type ReleaseEvidence, then, when } from "./release-evidence.ts";
+import { derive, given, payloadIn, type ReleaseCheck, type ReleaseEvidence, when } from "./release-evidence.ts";
 
 /** The signature in a file's bundle, under the trusted key, over an in-toto payload. */
 function signatureCheck(id: string, file: string): ReleaseCheck {
@@ -116,7 +116,7 @@ function predicateResults(
   predicateType: string,
   subjects: readonly string[],
 ): readonly SubjectResult[] {
-  const signed = then(payloadIn(evidence, file), parseStatement);
+  const signed = derive(payloadIn(evidence, file), parseStatement);
   if (signed.state !== "found")
     return [
       about(

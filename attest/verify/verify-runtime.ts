@@ -12,7 +12,7 @@ import { type Check, type CheckOutcome, fail, pass, runChecks } from "./check.ts
 import { VerifyError } from "./errors.ts";
 import { takeInventory } from "./inventory.ts";
 import { releaseChecks } from "./release-checks.ts";
-import { type Found, gatherEvidence, then, when } from "./release-evidence.ts";
+import { derive, type Found, gatherEvidence, when } from "./release-evidence.ts";
 import type { VerifyPolicy } from "./release-policy.ts";
 import { buildReport, type Report } from "./report.ts";
 import { requiredChecks, runtimeChecks } from "./runtime-checks.ts";
@@ -132,7 +132,7 @@ const designationCheck: Check<Found<Measurements>, VerifyPolicy> = {
 };
 
 function promiseOfStatement(bundle: Buffer, trust: VerifyPolicy): Promised {
-  const measurements = then<Buffer, Measurements>({ state: "found", value: bundle }, (bytes) => openStatement(bytes, trust));
+  const measurements = derive<Buffer, Measurements>({ state: "found", value: bundle }, (bytes) => openStatement(bytes, trust));
   const checks = [signatureCheck, designationCheck];
   return { outcomes: runChecks(checks, measurements, trust), required: checks.map(({ id }) => id), measurements };
 }
