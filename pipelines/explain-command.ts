@@ -75,7 +75,9 @@ export async function runExplain(args: string[], io: CommandIo): Promise<number>
   const prepared = await prepare(request);
   const target = outputOf("tree", "dpkg");
   const reporter = createReporter(chooseReporter(process.stderr, io.env, false));
-  const result = await createEngine(request, prepared).run(prepared.plan, { targets: [target], report: reporter.report });
+  const result = await createEngine(request, prepared)
+    .run(prepared.plan, { targets: [target], report: reporter.report })
+    .finally(() => reporter.close());
   const explanation = explain(query, factsOf(io.top, prepared, result.pathOf(target)));
   io.stdout(values.json === true ? `${JSON.stringify(explanation, null, 2)}\n` : explanationText(explanation));
   return 0;

@@ -1,5 +1,6 @@
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
+import { isMachineRoot } from "./engine/user-namespace.ts";
 import { PreflightError } from "./preflight-errors.ts";
 import { runTool, type ToolResult } from "./run-tool.ts";
 
@@ -48,7 +49,7 @@ const systemFolders = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 const thisHost: PreflightHost = {
   path: process.env.PATH ?? "",
-  root: process.getuid?.() === 0,
+  root: isMachineRoot(),
   run: runTool,
   exists(path) {
     try {

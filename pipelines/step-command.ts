@@ -28,5 +28,12 @@ export async function runStepCommand(args: string[], io: CommandIo): Promise<num
   const request = { top: io.top, recipe: values.recipe, env: io.env, notice: (text: string) => io.stderr(`${text}\n`) };
   const prepared = await prepare(request);
   const reporter = createReporter(chooseReporter(process.stderr, io.env, false));
-  return await createEngine(request, prepared).shell(prepared.plan, id, { report: reporter.report });
+  try {
+    return await createEngine(request, prepared).shell(prepared.plan, id, {
+      report: reporter.report,
+      ...(io.signal === undefined ? {} : { signal: io.signal }),
+    });
+  } finally {
+    reporter.close();
+  }
 }

@@ -15,29 +15,39 @@ type Run = (args: string[], io: Io) => Promise<number>;
 
 interface Command {
   readonly summary: string;
+  /** Runs steps or removes their outputs, which needs uid 0, of the machine or of a user namespace. */
+  readonly sandboxes?: true;
   /** Imported when called, so that no command pays for another's libraries. */
   readonly load: () => Promise<Run>;
 }
 
 const commands: Readonly<Record<string, Command>> = {
-  image: { summary: "build, measure, sign and check an image", load: async () => (await import("./image.ts")).runImage },
+  image: {
+    summary: "build, measure, sign and check an image",
+    sandboxes: true,
+    load: async () => (await import("./image.ts")).runImage,
+  },
   recipe: { summary: "check and show recipes", load: async () => (await import("@secai/pipelines/recipe/command")).runRecipe },
   lock: { summary: "update, check and compare locks", load: async () => (await import("@secai/pipelines/lock/command")).runLock },
   plan: { summary: "show the steps of a recipe", load: async () => (await import("@secai/pipelines/plan-command")).runPlan },
   explain: {
     summary: "say what put a file or package into the image",
+    sandboxes: true,
     load: async () => (await import("@secai/pipelines/explain-command")).runExplain,
   },
   step: {
     summary: "enter the sandbox of a step",
+    sandboxes: true,
     load: async () => (await import("@secai/pipelines/step-command")).runStepCommand,
   },
   cache: {
     summary: "list, check and shrink the cache",
+    sandboxes: true,
     load: async () => (await import("@secai/pipelines/engine/command")).runCache,
   },
   tools: {
     summary: "make a locked tool root and print where it is",
+    sandboxes: true,
     load: async () => (await import("@secai/pipelines/tools-command")).runTools,
   },
   verify: {
@@ -46,6 +56,7 @@ const commands: Readonly<Record<string, Command>> = {
   },
   release: {
     summary: "build a release candidate; refuses drift from the lock",
+    sandboxes: true,
     load: async () => (await import("./image.ts")).runRelease,
   },
   clean: { summary: "remove build output; caches and keys stay", load: async () => (await import("./clean.ts")).runClean },
@@ -81,6 +92,14 @@ function printError(error: unknown, io: Io): number {
   return error.exit;
 }
 
+/** An ordinary user's build runs as uid 0 of a user namespace: this very command, once more, in there. */
+async function enterNamespace(): Promise<number | undefined> {
+  const { preflight } = await import("@secai/pipelines/preflight");
+  const { reenterAsRoot } = await import("@secai/pipelines/engine/user-namespace");
+  if (process.geteuid?.() !== 0) await preflight(["uidmap"]);
+  return await reenterAsRoot([process.execPath, ...process.execArgv, ...process.argv.slice(1)]);
+}
+
 async function main(argv: readonly string[], io: Io): Promise<number> {
   const [name, ...args] = argv;
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
@@ -94,6 +113,8 @@ async function main(argv: readonly string[], io: Io): Promise<number> {
     return 2;
   }
   try {
+    const entered = command.sandboxes === true && !args.includes("--help") ? await enterNamespace() : undefined;
+    if (entered !== undefined) return entered;
     const run = await command.load();
     return await run(args, io);
   } catch (error) {
