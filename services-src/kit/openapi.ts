@@ -1,6 +1,6 @@
 import { Type } from "@sinclair/typebox";
 import { type HttpErrorCode, httpErrors } from "./errors.ts";
-import type { Route } from "./route.ts";
+import type { Endpoint } from "./route.ts";
 import { shape } from "./schema.ts";
 
 export const errorShape = shape(
@@ -9,9 +9,10 @@ export const errorShape = shape(
 );
 
 /** The OpenAPI 3.1 page of a service, made of the very schemas that its requests are checked with. */
-export function openApi(title: string, version: string, routes: readonly Route[]): Record<string, unknown> {
+export function openApi(title: string, version: string, endpoints: readonly Endpoint[]): Record<string, unknown> {
   const paths: Record<string, Record<string, unknown>> = {};
-  for (const route of routes) paths[route.path] = { ...paths[route.path], [route.method.toLowerCase()]: operation(route) };
+  for (const endpoint of endpoints)
+    paths[endpoint.path] = { ...paths[endpoint.path], [endpoint.method.toLowerCase()]: operation(endpoint) };
   return {
     openapi: "3.1.0",
     info: { title, version },
@@ -20,33 +21,33 @@ export function openApi(title: string, version: string, routes: readonly Route[]
   };
 }
 
-function operation(route: Route): Record<string, unknown> {
+function operation(endpoint: Endpoint): Record<string, unknown> {
   return {
-    summary: route.summary,
-    security: route.access === "token" ? [{ token: [] }] : [],
-    ...(route.request === undefined
+    summary: endpoint.summary,
+    security: endpoint.access === "token" ? [{ token: [] }] : [],
+    ...(endpoint.request === undefined
       ? {}
-      : { requestBody: { required: true, content: { "application/json": { schema: route.request.schema } } } }),
-    responses: { "200": success(route), ...failures(route) },
+      : { requestBody: { required: true, content: { "application/json": { schema: endpoint.request.schema } } } }),
+    responses: { "200": success(endpoint), ...failures(endpoint) },
   };
 }
 
-function success({ response }: Route): Record<string, unknown> {
+function success({ response }: Endpoint): Record<string, unknown> {
   if (response === undefined) return { description: "text", content: { "text/plain": { schema: { type: "string" } } } };
   return { description: response.name, content: { "application/json": { schema: response.schema } } };
 }
 
-function failures(route: Route): Record<string, unknown> {
+function failures(endpoint: Endpoint): Record<string, unknown> {
   const byStatus = new Map<number, HttpErrorCode[]>();
-  for (const code of errorCodes(route))
+  for (const code of errorCodes(endpoint))
     byStatus.set(httpErrors[code].status, [...(byStatus.get(httpErrors[code].status) ?? []), code]);
   const content = { "application/json": { schema: errorShape.schema } };
   return Object.fromEntries([...byStatus].map(([status, codes]) => [String(status), { description: codes.join(", "), content }]));
 }
 
-function errorCodes(route: Route): readonly HttpErrorCode[] {
+function errorCodes(endpoint: Endpoint): readonly HttpErrorCode[] {
   const body: HttpErrorCode[] =
-    route.request === undefined ? ["HTTP_BODY_UNEXPECTED"] : ["HTTP_BODY_MALFORMED", "HTTP_BODY_SCHEMA", "HTTP_MEDIA_TYPE"];
-  const access: HttpErrorCode[] = route.access === "token" ? ["HTTP_UNAUTHENTICATED", "HTTP_RATE_LIMITED"] : [];
-  return [...body, "HTTP_BODY_TOO_LARGE", ...access, ...(route.errors ?? []), "HTTP_INTERNAL"];
+    endpoint.request === undefined ? ["HTTP_BODY_UNEXPECTED"] : ["HTTP_BODY_MALFORMED", "HTTP_BODY_SCHEMA", "HTTP_MEDIA_TYPE"];
+  const access: HttpErrorCode[] = endpoint.access === "token" ? ["HTTP_UNAUTHENTICATED", "HTTP_RATE_LIMITED"] : [];
+  return [...body, "HTTP_BODY_TOO_LARGE", ...access, ...(endpoint.errors ?? []), "HTTP_INTERNAL"];
 }

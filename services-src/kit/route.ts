@@ -12,31 +12,27 @@ export interface Exchange {
 /** `text` is for the metrics page only; every other answer is JSON. */
 export type Reply = { readonly status: number; readonly json: unknown } | { readonly status: number; readonly text: string };
 
-interface RouteFacts {
+/** What is public about a route: the OpenAPI page is made of these. */
+export interface Endpoint<T = unknown> {
   readonly method: "GET" | "POST";
   /** Exact path; there are no parameters in paths and no query strings. */
   readonly path: string;
   readonly summary: string;
   /** "open": answers without a credential. Only liveness and readiness are. */
   readonly access: "open" | "token";
+  /** Absent: the request must have no body. */
+  readonly request?: Shape<T>;
   /** The shape of status 200; without it the answer is text. */
   readonly response?: Shape<unknown>;
   /** Errors beyond those every route has. */
   readonly errors?: readonly HttpErrorCode[];
 }
 
-export interface Route extends RouteFacts {
-  /** Absent: the request must have no body. */
-  readonly request?: Shape<unknown>;
+export interface Route extends Endpoint {
   handle(body: unknown, exchange: Exchange): Promise<Reply>;
 }
 
-/** A route whose handler gets a body of the right type; http.ts checks the shape before it calls. */
-export function route<T>(
-  facts: RouteFacts & { readonly request: Shape<T> },
-  handle: (body: T, exchange: Exchange) => Promise<Reply>,
-): Route;
-export function route(facts: RouteFacts, handle: (body: undefined, exchange: Exchange) => Promise<Reply>): Route;
-export function route(facts: RouteFacts, handle: (body: never, exchange: Exchange) => Promise<Reply>): Route {
-  return { ...facts, handle: (body, exchange) => handle(body as never, exchange) };
+/** An endpoint and its handler, which gets a body of the right type: http.ts checks the shape before it calls. */
+export function route<T>(endpoint: Endpoint<T>, handle: (body: T, exchange: Exchange) => Promise<Reply>): Route {
+  return { ...endpoint, handle: (body, exchange) => handle(body as T, exchange) };
 }
