@@ -5,43 +5,49 @@ import { type HashResult, hashFile } from "./hash-file.ts";
 
 /** Bytes below which starting a thread (some 30 ms) costs more than it saves. */
 const WORTH_A_THREAD = 32 << 20;
-/** More threads than this gain nothing: the disk or the memory is the limit. */
-const MAX_THREADS = 2;
 
-const WORKER = `const { parentPort } = process.getBuiltinModule("node:worker_threads");
+const WORKER = `const { parentPort, workerData } = process.getBuiltinModule("node:worker_threads");
 const hashFile = ${hashFile};
-parentPort.on("message", (path) => parentPort.postMessage(hashFile(path)));`;
+parentPort.postMessage(workerData.map((path) => [path, hashFile(path)]));`;
 
 export interface HashJob {
   readonly path: string;
   /** Bytes, as the directory says; only to share out the work. */
   readonly size: number;
 }
+type Results = readonly (readonly [path: string, result: HashResult])[];
 
-/** Result by path. Every file is read once, the largest first, in memory that does not grow with their size. */
+/**
+ * Result by path. Every file is read once, in memory that does not grow with their size. A second thread takes half of the bytes, where
+ * there is a second processor and enough to do; this thread takes the rest and does nothing else meanwhile.
+ */
 export async function hashAll(jobs: readonly HashJob[]): Promise<ReadonlyMap<string, HashResult>> {
-  const queue = jobs.toSorted((a, b) => a.size - b.size);
   const bytes = jobs.reduce((sum, { size }) => sum + size, 0);
-  const results = new Map<string, HashResult>();
-  if (bytes < WORTH_A_THREAD) {
-    for (const { path } of queue) results.set(path, hashFile(path));
-    return results;
-  }
-  const threads = Math.min(MAX_THREADS, availableParallelism(), queue.length);
-  await Promise.all(Array.from({ length: threads }, () => drain(queue, results)));
-  return results;
+  if (bytes < WORTH_A_THREAD || availableParallelism() < 2) return new Map(hashHere(jobs.map(({ path }) => path)));
+  const [here, there] = halves(jobs);
+  const elsewhere = hashThere(there);
+  const results = hashHere(here);
+  return new Map([...results, ...(await elsewhere)]);
 }
 
-/** One thread that takes the largest file left until none is. */
-async function drain(queue: HashJob[], results: Map<string, HashResult>): Promise<void> {
-  const worker = new Worker(WORKER, { eval: true, env: {}, execArgv: [] });
-  try {
-    for (let job = queue.pop(); job !== undefined; job = queue.pop()) {
-      worker.postMessage(job.path);
-      const [result] = (await once(worker, "message")) as [HashResult];
-      results.set(job.path, result);
-    }
-  } finally {
-    await worker.terminate();
+/** Paths in two lists of about as many bytes: the largest first, each to the list that has less. */
+function halves(jobs: readonly HashJob[]): readonly [readonly string[], readonly string[]] {
+  const [one, two] = [
+    { bytes: 0, paths: [] as string[] },
+    { bytes: 0, paths: [] as string[] },
+  ];
+  for (const { path, size } of jobs.toSorted((a, b) => b.size - a.size)) {
+    const less = one.bytes <= two.bytes ? one : two;
+    less.paths.push(path);
+    less.bytes += size;
   }
+  return [one.paths, two.paths];
+}
+
+const hashHere = (paths: readonly string[]): Results => paths.map((path) => [path, hashFile(path)] as const);
+
+async function hashThere(paths: readonly string[]): Promise<Results> {
+  const worker = new Worker(WORKER, { eval: true, env: {}, execArgv: [], workerData: paths });
+  const [results] = (await once(worker, "message")) as [Results];
+  return results;
 }

@@ -1,4 +1,6 @@
-import { canonicalJson } from "@secai/formats/canonical-json";
+import { isDeepStrictEqual } from "node:util";
+import { parseJson } from "@secai/formats/canonical-json";
+import { MAX_PAYLOAD_BYTES } from "@secai/formats/dsse";
 import {
   BOOT_LOADER_FILE,
   DISK_FILE,
@@ -136,11 +138,8 @@ function predicateResults(
 }
 
 function hasContent(bytes: Buffer, value: unknown): boolean {
-  try {
-    return canonicalJson(JSON.parse(bytes.toString("utf8"))) === canonicalJson(value);
-  } catch {
-    return false;
-  }
+  const content = derive({ state: "found", value: bytes }, (given) => parseJson(given, MAX_PAYLOAD_BYTES));
+  return content.state === "found" && isDeepStrictEqual(content.value, value);
 }
 
 export const measurementsSubjectCheck: ReleaseCheck = {
