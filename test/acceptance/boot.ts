@@ -157,7 +157,7 @@ export const bootScenarios: readonly Scenario[] = [
     async run(test) {
       const machine = await test.fork();
       const list =
-        "mkdir -p /run/secai-esp && mount -o ro /dev/disk/by-partlabel/esp /run/secai-esp && ls /run/secai-esp/EFI/Linux";
+        "mkdir -p /run/secai-esp && umount /dev/disk/by-partlabel/esp 2>/dev/null; mount -o ro /dev/disk/by-partlabel/esp /run/secai-esp && ls /run/secai-esp/EFI/Linux";
       expectEqual((await machine.succeeds(list)).trim(), `secai_${test.release.version}.efi`, "/EFI/Linux");
     },
   },

@@ -61,7 +61,7 @@ export const hardeningScenarios: readonly Scenario[] = [
     needs: "shared",
     async run(test) {
       const machine = await test.shared();
-      const units = await machine.succeeds("systemctl list-units --all --plain --no-legend | cut -d' ' -f1");
+      const units = await machine.succeeds("systemctl list-units --all --plain --no-legend | awk '$2 == \"loaded\" {print $1}'");
       expectNoMatch(
         units,
         /^(.*getty@.*|serial-getty@.*|console-getty|sshd?|debug-shell|rescue|sulogin.*|systemd-logind)\.service$/m,
@@ -185,13 +185,12 @@ export const hardeningScenarios: readonly Scenario[] = [
   },
   {
     id: "hardening.modules",
-    title: "Unsigned kernel modules and kexec are refused",
+    title: "Unsigned kernel modules are refused",
     needs: "fork",
     async run(test) {
       const machine = await test.fork();
-      const copy =
-        "f=$(find /usr/lib/modules -name 'dummy.ko*' | head -1); cp $f /run/m.ko.xz && (xz -dc /run/m.ko.xz || cat $f) > /run/m.ko 2>/dev/null; head -c -600 /run/m.ko > /run/unsigned.ko";
-      await machine.run(copy);
+      // The kernel checks the signature before it looks at anything else, so any file without one will do.
+      await machine.succeeds("cp /usr/bin/true /run/unsigned.ko");
       expectMatch(
         await machine.fails("insmod /run/unsigned.ko"),
         /not permitted|Key was rejected|Required key/i,

@@ -75,7 +75,7 @@ export const networkScenarios: readonly Scenario[] = [
       const machine = await test.shared();
       const sockets = (await machine.succeeds("ss -H -l -n -t -u -o | awk '{print $1, $5}'")).trim().split("\n");
       expectNone(
-        sockets.filter((line) => line !== "tcp 127.0.0.1:8500" && !/^udp \S+%?\S*:68$/.test(line)),
+        sockets.filter((line) => line !== "" && line !== "tcp 127.0.0.1:8500" && !/^udp \S+%?\S*:68$/.test(line)),
         "listening sockets",
       );
       expectNone(

@@ -15,8 +15,8 @@ export interface RunOptions {
   readonly stdin?: string | Uint8Array;
 }
 
-/** Exit status of timeout(1) when it ended the command. */
-const TIMED_OUT = 124;
+/** What the agent reports for a command that it ended because its time was over. */
+const TIMED_OUT = 999;
 /** How much longer than the guest the host waits: the answer has to travel. */
 const GRACE_MS = 15_000;
 const DEFAULT_TIMEOUT_MS = 60_000;

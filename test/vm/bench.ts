@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,6 +16,8 @@ export interface BenchOptions {
   /** Directory with PK.crt, KEK.crt, db.crt. */
   readonly keysDir: string;
   readonly ownerGuid: string;
+  /** Directory of private keys that tools may read, if it exists. */
+  readonly keyring: string;
   /** Forces an accelerator instead of probing for it. */
   readonly accelerator?: Accelerator;
 }
@@ -51,8 +54,11 @@ export async function createBench(options: BenchOptions): Promise<Bench> {
   }
 }
 
-async function fillBench(dir: string, { releaseDir, toolRoot, keysDir, ownerGuid, accelerator }: BenchOptions): Promise<Bench> {
-  const tools = new Tools(toolRoot, [dir], [releaseDir, keysDir]);
+async function fillBench(
+  dir: string,
+  { releaseDir, toolRoot, keysDir, ownerGuid, keyring, accelerator }: BenchOptions,
+): Promise<Bench> {
+  const tools = new Tools(toolRoot, [dir], [releaseDir, keysDir, ...(existsSync(keyring) ? [keyring] : [])]);
   const unpacked = join(dir, "release.raw");
   const [testKey, foreignKey, probed] = await Promise.all([
     createTestKey(tools, dir, "test"),

@@ -10,7 +10,8 @@ import { runSuite, type Scenario } from "./suite.ts";
 const HELP = `Options:
   --release DIR    the release to test (default: the only one below out/debian-13)
   --tool-root DIR  root file system with QEMU, swtpm, mtools, ... (default: $SECAI_TOOL_ROOT)
-  --keys DIR       PK.crt, KEK.crt, db.crt that firmware enrols (default: the release's own keys/)
+  --keys DIR       private keys of the release's maker, for tests that sign an update (default: $SECAI_KEYS, or
+                   $XDG_DATA_HOME/secai/keys)
   --only ID        only this scenario, or those that begin with "ID."; may be repeated
   --smoke          the quick subset
   --list           print the scenarios and stop
@@ -21,7 +22,7 @@ const HELP = `Options:
 interface SuiteArguments {
   readonly release: string;
   readonly toolRoot: string;
-  readonly keys: string | undefined;
+  readonly keys: string;
   readonly only: readonly string[];
   readonly smoke: boolean;
   readonly list: boolean;
@@ -58,7 +59,7 @@ async function runMain(name: string, all: readonly Scenario[], argv: readonly st
       scenarios,
       release,
       toolRoot: options.toolRoot,
-      keysDir: options.keys ?? join(release.dir, "keys"),
+      keyring: options.keys,
       keep: options.keep,
     },
     onBench: ({ accelerator, dir }) =>
@@ -87,7 +88,7 @@ export function parseSuiteArguments(argv: readonly string[], env: Readonly<Recor
     const toolRoot = values["tool-root"] ?? env.SECAI_TOOL_ROOT ?? "";
     if (toolRoot === "" && values.list !== true) throw new Error("--tool-root or SECAI_TOOL_ROOT is needed");
     return {
-      ...{ release: values.release ?? "", toolRoot, keys: values.keys, only: values.only ?? [] },
+      ...{ release: values.release ?? "", toolRoot, keys: values.keys ?? defaultKeyring(env), only: values.only ?? [] },
       ...{
         smoke: values.smoke === true,
         list: values.list === true,
@@ -99,6 +100,10 @@ export function parseSuiteArguments(argv: readonly string[], env: Readonly<Recor
   } catch (cause) {
     throw new VmError("SUITE_USAGE", { expected: "the options that --help names", actual: (cause as Error).message, cause });
   }
+}
+
+function defaultKeyring(env: Readonly<Record<string, string | undefined>>): string {
+  return env.SECAI_KEYS ?? join(env.XDG_DATA_HOME ?? join(env.HOME ?? "/root", ".local/share"), "secai/keys");
 }
 
 /** @throws VmError SUITE_USAGE when nothing is left */

@@ -17,6 +17,8 @@ export interface MachineParts {
   /** Disk image below the machine's own overlay; never written. */
   readonly backing: { readonly path: string; readonly format: "raw" | "qcow2" };
   readonly shape: MachineShape;
+  /** Further certificates (PEM) for the firmware's db. */
+  readonly extraDb?: readonly string[];
   /** A finished variable store to copy; made from the bench's keys when absent. */
   readonly variables?: string;
   /** A TPM's state directory to copy; a new TPM is made when absent. */
@@ -302,7 +304,12 @@ export class Machine {
     const target = join(this.dir, "vars.fd");
     if (this.parts.variables !== undefined) return await copyFile(this.parts.variables, target);
     const { keysDir, ownerGuid, testKey } = this.#bench;
-    const enrolment = { keysDir, ownerGuid, extraDb: [testKey.certificatePath], secureBoot: this.parts.shape.secureBoot };
+    const enrolment = {
+      keysDir,
+      ownerGuid,
+      extraDb: [testKey.certificatePath, ...(this.parts.extraDb ?? [])],
+      secureBoot: this.parts.shape.secureBoot,
+    };
     await createVariables(this.#bench.tools, enrolment, target);
   }
 

@@ -24,7 +24,10 @@ export interface MachineFiles {
   /** The machine's own directory: sockets and logs are made in it. */
   readonly dir: string;
   readonly firmwareCode: string;
-  readonly agentDisk: string;
+  /** The test agent's disk; a machine without it has no port for an agent either. */
+  readonly agentDisk?: string;
+  /** Puts the serial console on QEMU's own standard input and output (Ctrl-A X ends it) instead of a socket and a log. */
+  readonly terminal?: true;
   /** File that holds a frozen machine to continue, if any. */
   readonly incoming?: string;
 }
@@ -79,23 +82,35 @@ function firmwareArguments(shape: MachineShape, files: MachineFiles): string[] {
 }
 
 /** cache=unsafe: the host never waits for its own disk; what the guest has flushed survives a power cut of the guest all the same. */
-function diskArguments(files: MachineFiles): string[] {
+function diskArguments({ dir, agentDisk }: MachineFiles): string[] {
   return [
-    ...["-drive", `if=none,id=disk,format=qcow2,file=${files.dir}/disk.qcow2,cache=unsafe,discard=unmap`],
+    ...["-drive", `if=none,id=disk,format=qcow2,file=${dir}/disk.qcow2,cache=unsafe,discard=unmap`],
     ...["-device", "virtio-blk-pci,drive=disk,bootindex=1,serial=secai-system"],
-    ...["-drive", `if=none,id=agent,format=raw,readonly=on,file=${files.agentDisk}`],
-    ...["-device", `virtio-blk-pci,drive=agent,serial=${AGENT_DISK}`],
+    ...(agentDisk === undefined ? [] : ["-drive", `if=none,id=agent,format=raw,readonly=on,file=${agentDisk}`]),
+    ...(agentDisk === undefined ? [] : ["-device", `virtio-blk-pci,drive=agent,serial=${AGENT_DISK}`]),
   ];
 }
 
-function channelArguments({ dir }: MachineFiles): string[] {
-  return [
-    ...["-qmp", `unix:${dir}/qmp.sock,server=on,wait=off`],
-    ...["-chardev", `socket,id=serial,path=${dir}/serial.sock,server=on,wait=off,logfile=${dir}/serial.log,logappend=on`],
-    ...["-serial", "chardev:serial", "-device", "virtio-serial-pci"],
-    ...["-chardev", `socket,id=agent,path=${dir}/agent.sock,server=on,wait=off`],
+function channelArguments({ dir, agentDisk, terminal }: MachineFiles): string[] {
+  const agent = [
+    ...["-device", "virtio-serial-pci", "-chardev", `socket,id=agent,path=${dir}/agent.sock,server=on,wait=off`],
     ...["-device", `virtserialport,chardev=agent,name=${AGENT_PORT}`],
   ];
+  return [
+    ...["-qmp", `unix:${dir}/qmp.sock,server=on,wait=off`],
+    ...(terminal === true ? terminalArguments() : socketArguments(dir)),
+    ...["-serial", "chardev:serial"],
+    ...(agentDisk === undefined ? [] : agent),
+  ];
+}
+
+function socketArguments(dir: string): string[] {
+  return ["-chardev", `socket,id=serial,path=${dir}/serial.sock,server=on,wait=off,logfile=${dir}/serial.log,logappend=on`];
+}
+
+/** signal=off: Ctrl-C is a key for the guest. mux=on: Ctrl-A is QEMU's own prefix (QEMU manual, "Keys in the character backend multiplexer"). */
+function terminalArguments(): string[] {
+  return ["-chardev", "stdio,id=serial,mux=on,signal=off"];
 }
 
 function tpmArguments({ dir }: MachineFiles): string[] {

@@ -30,14 +30,17 @@ export class Test {
   readonly scenario: Scenario;
   readonly world: World;
   readonly release: Release;
+  /** Directory that may hold the private keys of the release's maker; scenarios that need one say so when it is not there. */
+  readonly keyring: string;
   readonly measures: Record<string, number> = {};
   readonly machines: Machine[] = [];
   readonly #disks: RawDisk[] = [];
 
-  constructor(scenario: Scenario, world: World, release: Release) {
+  constructor(scenario: Scenario, world: World, release: Release, keyring: string) {
     this.scenario = scenario;
     this.world = world;
     this.release = release;
+    this.keyring = keyring;
   }
 
   get bench(): Bench {
@@ -59,9 +62,10 @@ export class Test {
     return this.#own(await this.world.forkSecond(this.scenario.id));
   }
 
-  /** A copy of a disk that the scenario may change before it boots from it: with the test addon unless asked otherwise. */
-  async disk(kind: "test" | "release" = "test"): Promise<RawDisk> {
-    const source = kind === "test" ? this.bench.testDisk : this.bench.releaseDisk;
+  /** A copy of a disk that the scenario may change before it boots from it: with the test addon unless asked otherwise; "used" has been booted once. */
+  async disk(kind: "test" | "release" | "used" = "test"): Promise<RawDisk> {
+    const source =
+      kind === "test" ? this.bench.testDisk : kind === "release" ? this.bench.releaseDisk : (await this.world.off()).disk;
     const disk = await source.copy(join(this.bench.dir, `${this.world.uniqueName(this.scenario.id)}.raw`));
     this.#disks.push(disk);
     return disk;
@@ -100,7 +104,8 @@ export interface SuiteOptions {
   readonly scenarios: readonly Scenario[];
   readonly release: Release;
   readonly toolRoot: string;
-  readonly keysDir: string;
+  /** See `Test.keyring`. */
+  readonly keyring: string;
   /** Keeps the run directory, and the logs of scenarios that passed. */
   readonly keep: boolean;
   readonly onResult: (result: ScenarioResult) => void;
@@ -111,11 +116,12 @@ export interface SuiteOptions {
 export async function runSuite(options: SuiteOptions): Promise<SuiteReport> {
   const startedOn = new Date().toISOString();
   const started = performance.now();
-  const { release, toolRoot, keysDir } = options;
+  const { release, toolRoot, keyring } = options;
   const bench = await createBench({
     releaseDir: release.dir,
     toolRoot,
-    keysDir,
+    keyring,
+    keysDir: release.file("keys"),
     ownerGuid: release.measurements().secureBoot.ownerGuid,
   });
   const release_ = onTermination(() => undefined);
@@ -124,7 +130,11 @@ export async function runSuite(options: SuiteOptions): Promise<SuiteReport> {
   const scenarios: ScenarioResult[] = [];
   try {
     for (const scenario of options.scenarios) {
-      const result = await runScenario(new Test(scenario, world, release), join(bench.dir, "logs", scenario.id), options.keep);
+      const result = await runScenario(
+        new Test(scenario, world, release, keyring),
+        join(bench.dir, "logs", scenario.id),
+        options.keep,
+      );
       scenarios.push(result);
       options.onResult(result);
     }

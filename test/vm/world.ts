@@ -1,4 +1,6 @@
+import { join } from "node:path";
 import type { Bench } from "./bench.ts";
+import { RawDisk } from "./disk.ts";
 import { VmError } from "./errors.ts";
 import { type Frozen, fork, freeze } from "./fork.ts";
 import { Machine } from "./machine.ts";
@@ -14,6 +16,13 @@ export interface Stage {
   readonly runningMs: number;
 }
 
+/** A machine that has been switched off: every part of it can be put into another. */
+export interface PoweredOff {
+  readonly disk: RawDisk;
+  readonly tpmState: string;
+  readonly variables: string;
+}
+
 /** Where the second stage leaves marks before it restarts. */
 export const REBOOT_MARK = "/var/lib/secure-ai/test-reboot-mark";
 const BEFORE_REBOOT = "/var/lib/secure-ai/test-before-reboot";
@@ -23,6 +32,7 @@ export class World {
   readonly bench: Bench;
   #first: Promise<Stage> | undefined;
   #second: Promise<Stage> | undefined;
+  #off: Promise<PoweredOff> | undefined;
   #shared: Promise<Machine> | undefined;
   #counter = 0;
 
@@ -48,6 +58,12 @@ export class World {
     return this.#shared;
   }
 
+  /** The machine of the first boot after an orderly power off, as files. */
+  off(): Promise<PoweredOff> {
+    this.#off ??= this.#powerOff();
+    return this.#off;
+  }
+
   async fork(name: string): Promise<Machine> {
     const { frozen } = await this.first();
     return await fork(this.bench, frozen, this.uniqueName(name));
@@ -63,6 +79,18 @@ export class World {
     return `${name.replaceAll(/[^a-z0-9-]/g, "-").slice(0, 24)}-${this.#counter}`;
   }
 
+  async #powerOff(): Promise<PoweredOff> {
+    const machine = await this.fork("off");
+    await machine.shutdown();
+    const path = join(this.bench.dir, "off.raw");
+    await this.bench.tools.run(["qemu-img", "convert", "-q", "-f", "qcow2", "-O", "raw", join(machine.dir, "disk.qcow2"), path]);
+    return {
+      disk: await RawDisk.open(this.bench.tools, path),
+      tpmState: join(machine.dir, "tpm"),
+      variables: join(machine.dir, "vars.fd"),
+    };
+  }
+
   async #bootFirst(): Promise<Stage> {
     const backing = { path: this.bench.testDisk.path, format: "raw" } as const;
     const machine = await Machine.create(this.bench, this.uniqueName("first"), { backing, shape: DEFAULT_SHAPE });
@@ -73,7 +101,7 @@ export class World {
     const machine = await this.fork("second");
     return await this.#settle(machine, async () => {
       await machine.succeeds(
-        `echo kept > ${REBOOT_MARK}; { cat /etc/machine-id; cat /proc/sys/kernel/random/boot_id; } > ${BEFORE_REBOOT}; sync`,
+        `set -e; mkdir -p /var/lib/secure-ai; echo kept > ${REBOOT_MARK}; { cat /etc/machine-id; cat /proc/sys/kernel/random/boot_id; } > ${BEFORE_REBOOT}; sync`,
       );
       const started = performance.now();
       await machine.reboot();

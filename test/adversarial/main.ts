@@ -1,0 +1,22 @@
+import { suiteMain } from "../vm/cli.ts";
+import { auditScenarios } from "./audit.ts";
+import { bootChainScenarios } from "./boot-chain.ts";
+import { commandLineScenarios } from "./command-line.ts";
+import { egressScenarios } from "./egress.ts";
+import { integrityScenarios } from "./integrity.ts";
+import { requestScenarios } from "./requests.ts";
+import { serviceScenarios } from "./services.ts";
+import { slotScenarios } from "./slots.ts";
+import { storageScenarios } from "./storage.ts";
+
+await suiteMain("adversarial", [
+  ...requestScenarios,
+  ...serviceScenarios,
+  ...auditScenarios,
+  ...egressScenarios,
+  ...commandLineScenarios,
+  ...bootChainScenarios,
+  ...integrityScenarios,
+  ...storageScenarios,
+  ...slotScenarios,
+]);
