@@ -1,16 +1,20 @@
 .DEFAULT_GOAL := help
-.PHONY: help image test acceptance adversarial verify-release release bench lint clean
+.PHONY: help image boot test acceptance adversarial reproducible verify-release release bench lint clean
 RECIPE ?= debian-13
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
 image: ## build, measure and sign the image (RECIPE=debian-13)
 	@npm run --silent image -- $(RECIPE)
+boot: ## boot the newest image in a virtual machine at this terminal
+	@npm run --silent boot
 test: ## everything: lint, unit, contract, image, acceptance, adversarial
 	@npm run --silent test
 acceptance: ## boot the built image and check that every documented path works
 	@npm run --silent acceptance
 adversarial: ## attack the built image; each attack must meet its named refusal
 	@npm run --silent adversarial
+reproducible: ## build the image again elsewhere and compare every byte
+	@npm run --silent reproducible
 verify-release: ## verify the newest release directory (DIR=... for another)
 	@npm run --silent verify-release -- $(DIR)
 release: ## build a release candidate: refuses drift from the lock
