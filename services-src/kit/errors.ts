@@ -103,12 +103,6 @@ export const httpErrors = {
   },
   HTTP_BODY_TOO_LARGE: { status: 413, exit: 2, meaning: "The body is larger than 64 KiB.", fix: "Send less." },
   HTTP_BODY_UNEXPECTED: { status: 400, exit: 2, meaning: "This request takes no body.", fix: "Send none." },
-  HTTP_FORBIDDEN: {
-    status: 403,
-    exit: 1,
-    meaning: "This credential does not permit that.",
-    fix: "Use the credential that does.",
-  },
   HTTP_INTERNAL: { status: 500, exit: 70, meaning: "The service failed; nothing was allowed.", fix: "Read the service's log." },
   HTTP_MEDIA_TYPE: {
     status: 415,
@@ -138,8 +132,8 @@ export const httpErrors = {
   HTTP_UNAVAILABLE: {
     status: 503,
     exit: 3,
-    meaning: "The service cannot answer now; nothing was allowed.",
-    fix: "Read the service's log.",
+    meaning: "The answer took too long, so the work for it was stopped; nothing was allowed.",
+    fix: "Ask again; if it stays, read the service's log.",
   },
 } as const satisfies Readonly<Record<string, Catalogue[string] & { readonly status: number }>>;
 

@@ -144,7 +144,7 @@ describe("createApp", () => {
 
   test("does nothing for a client that left", async () => {
     const response = await setup().send({ ...post, body: '{"text":"a"}', signal: AbortSignal.abort() });
-    expect(response.status).toBe(500);
+    expect(response.json.code).toBe("HTTP_UNAVAILABLE");
   });
 
   test("records failed authentication, but not without end, and never locks the owner out", async () => {

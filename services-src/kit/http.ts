@@ -111,13 +111,15 @@ function encode(reply: Reply, exchange: Exchange): HttpResponse {
 }
 
 function fromError(log: Log, error: unknown, exchange: Exchange): HttpResponse {
-  const known = error instanceof HttpError ? error : new HttpError("HTTP_INTERNAL", { cause: error });
-  const unrecorded = error instanceof KitError && error.code === "AUDIT_UNAVAILABLE" && !exchange.signal.aborted;
-  if (known.status >= 500 && !exchange.signal.aborted) {
-    log("error", "request failed", { requestId: exchange.requestId, ...errorFields(error) });
+  const { requestId, signal } = exchange;
+  if (error instanceof HttpError) {
+    return refusal(error.code, exchange, error.code === "HTTP_UNAUTHENTICATED" ? { "WWW-Authenticate": "Bearer" } : {});
   }
-  if (unrecorded) return respondError(503, error.code, kitErrors.AUDIT_UNAVAILABLE.meaning, exchange);
-  return refusal(known.code, exchange, known.code === "HTTP_UNAUTHENTICATED" ? { "WWW-Authenticate": "Bearer" } : {});
+  if (signal.aborted) return refusal("HTTP_UNAVAILABLE", exchange);
+  log("error", "request failed", { requestId, ...errorFields(error) });
+  if (error instanceof KitError && error.code === "AUDIT_UNAVAILABLE")
+    return respondError(503, error.code, kitErrors.AUDIT_UNAVAILABLE.meaning, exchange);
+  return refusal("HTTP_INTERNAL", exchange);
 }
 
 function refusal(code: HttpErrorCode, exchange: Exchange, headers: Headers = {}): HttpResponse {

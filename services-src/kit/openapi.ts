@@ -38,16 +38,19 @@ function success({ response }: Endpoint): Record<string, unknown> {
 }
 
 function failures(endpoint: Endpoint): Record<string, unknown> {
-  const byStatus = new Map<number, HttpErrorCode[]>();
-  for (const code of errorCodes(endpoint))
-    byStatus.set(httpErrors[code].status, [...(byStatus.get(httpErrors[code].status) ?? []), code]);
+  const codes = Object.entries(errors(endpoint)).sort();
   const content = { "application/json": { schema: errorShape.schema } };
-  return Object.fromEntries([...byStatus].map(([status, codes]) => [String(status), { description: codes.join(", "), content }]));
+  const statuses = [...new Set(codes.map(([, status]) => status))].map((status) => {
+    const here = codes.filter(([, other]) => other === status).map(([code]) => code);
+    return [String(status), { description: here.join(", "), content }];
+  });
+  return Object.fromEntries(statuses);
 }
 
-function errorCodes(endpoint: Endpoint): readonly HttpErrorCode[] {
+function errors({ request, access, errors: own = {} }: Endpoint): Readonly<Record<string, number>> {
   const body: HttpErrorCode[] =
-    endpoint.request === undefined ? ["HTTP_BODY_UNEXPECTED"] : ["HTTP_BODY_MALFORMED", "HTTP_BODY_SCHEMA", "HTTP_MEDIA_TYPE"];
-  const access: HttpErrorCode[] = endpoint.access === "token" ? ["HTTP_UNAUTHENTICATED", "HTTP_RATE_LIMITED"] : [];
-  return [...body, "HTTP_BODY_TOO_LARGE", ...access, ...(endpoint.errors ?? []), "HTTP_INTERNAL"];
+    request === undefined ? ["HTTP_BODY_UNEXPECTED"] : ["HTTP_BODY_MALFORMED", "HTTP_BODY_SCHEMA", "HTTP_MEDIA_TYPE"];
+  const token: HttpErrorCode[] = access === "token" ? ["HTTP_UNAUTHENTICATED", "HTTP_RATE_LIMITED"] : [];
+  const common: HttpErrorCode[] = [...body, ...token, "HTTP_BODY_TOO_LARGE", "HTTP_UNAVAILABLE", "HTTP_INTERNAL"];
+  return { ...Object.fromEntries(common.map((code) => [code, httpErrors[code].status])), ...own };
 }

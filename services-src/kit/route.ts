@@ -1,4 +1,3 @@
-import type { HttpErrorCode } from "./errors.ts";
 import type { Shape } from "./schema.ts";
 
 /** What a handler knows of its request besides the body. */
@@ -24,8 +23,8 @@ export interface Endpoint<T = unknown> {
   readonly request?: Shape<T>;
   /** The shape of status 200; without it the answer is text. */
   readonly response?: Shape<unknown>;
-  /** Errors beyond those every route has. */
-  readonly errors?: readonly HttpErrorCode[];
+  /** Status of each error beyond those that every route has, by code. */
+  readonly errors?: Readonly<Record<string, number>>;
 }
 
 export interface Route extends Endpoint {

@@ -73,7 +73,7 @@ export const endpoints = {
     summary: "Decisions can be recorded, so they can be made.",
     access: "open",
     response: readyAnswer,
-    errors: ["HTTP_UNAVAILABLE"],
+    errors: { AUDIT_UNAVAILABLE: 503 },
   },
   decide: {
     method: "POST",
@@ -82,7 +82,7 @@ export const endpoints = {
     access: "token",
     request: decisionRequest,
     response: decisionAnswer,
-    errors: ["HTTP_UNAVAILABLE"],
+    errors: { AUDIT_UNAVAILABLE: 503 },
   },
   stats: { method: "GET", path: "/api/v1/stats", summary: "Counts since the start.", access: "token", response: statsAnswer },
   digest: {
@@ -98,7 +98,7 @@ export const endpoints = {
     summary: "Reads the policy files again; both are taken or none.",
     access: "token",
     response: reloadAnswer,
-    errors: ["HTTP_UNAVAILABLE"],
+    errors: { AUDIT_UNAVAILABLE: 503, POLICY_RELOAD_FAILED: 500 },
   },
   metrics: { method: "GET", path: "/metrics", summary: "Prometheus metrics.", access: "token" },
 } as const satisfies Readonly<Record<string, Endpoint>>;
