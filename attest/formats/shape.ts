@@ -38,7 +38,7 @@ export function text(pattern: RegExp, maxLength = 1024): Shape<string> {
 }
 
 /** Exactly this value or one of these. */
-export function literal<const T extends string | number | boolean>(...allowed: readonly T[]): Shape<T> {
+export function literal<const T extends readonly (string | number | boolean)[]>(...allowed: T): Shape<T[number]> {
   return {
     schema: { enum: allowed },
     mistake: (value, path) => (allowed.some((one) => one === value) ? undefined : `${at(path)} is not ${allowed.join(" or ")}`),
