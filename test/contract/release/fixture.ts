@@ -37,6 +37,8 @@ export interface FixtureChanges {
   readonly facts?: Partial<BuildFacts>;
   readonly measurements?: Readonly<Record<string, unknown>>;
   readonly files?: Readonly<Record<string, { readonly content: string } | undefined>>;
+  /** Sources that stand in for the contents above, e.g. files to link. */
+  readonly sources?: FinishOptions["files"];
   readonly options?: Partial<FinishOptions>;
 }
 
@@ -72,7 +74,7 @@ export async function makeRelease(out: string, keysDir: string, changes: Fixture
   files["provenance.intoto.json"] ??= {
     content: statementBytes(buildProvenance({ ...factsOf(), subjects, ...changes.facts })).toString(),
   };
-  return finishRelease({ files, out, keysDir, ...changes.options });
+  return finishRelease({ files: { ...files, ...changes.sources }, out, keysDir, ...changes.options });
 }
 
 function measurementsOf(files: Readonly<Record<string, { readonly content: string }>>, rootHash: Sha256) {
