@@ -95,7 +95,7 @@ function pcrCheck(
 
 const secureBootCheck = pcrCheck(
   "boot.secure-boot",
-  "Secure Boot was on, with our keys and no others (PCR 7)",
+  "Secure Boot was on, with the expected keys and no others (PCR 7)",
   7,
   (expected, actual, facts) => {
     const off =
@@ -107,7 +107,7 @@ const secureBootCheck = pcrCheck(
 
 const chainCheck = pcrCheck(
   "boot.chain",
-  "Firmware loaded our boot loader and our kernel image, nothing else (PCR 4)",
+  "Firmware loaded the expected boot loader and kernel image, nothing unexpected (PCR 4)",
   4,
   (expected, actual) => fail("BOOT_CHAIN", expected, actual),
 );
@@ -126,7 +126,7 @@ const ukiCheck = pcrCheck(
 /** An addon or credential in the ESP shows in PCR 12; the command line the kernel reports must be the sum of what was measured. */
 const commandLineCheck = pcrCheck(
   "boot.command-line",
-  "Nothing was added to the kernel's command line (PCR 12)",
+  "Nothing unexpected was added to the kernel's command line or its initrd (PCR 12)",
   12,
   (expected, actual) => fail(expected === ZERO_PCR ? "BOOT_ADDON_PRESENT" : "BOOT_ADDON", expected, actual),
   ({ evidence }, { commandLine }) =>
