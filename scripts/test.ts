@@ -40,15 +40,17 @@ const tools: Stage = {
 };
 const contract = vitest("contract", ["tools"]);
 const image: Stage = { name: "image", kind: "prepare", needs: [], argv: () => ["scripts/secai.ts", "image", "debian-13"] };
+const reproducible = program("reproducible", "test/reproducible/main.ts", ["image"]);
 const acceptance = program("acceptance", "test/acceptance/main.ts", ["tools", "image"]);
 const adversarial = program("adversarial", "test/adversarial/main.ts", ["tools", "image"]);
 
 const rings: Readonly<Record<string, readonly Stage[]>> = {
-  all: [lint, unit, tools, contract, image, acceptance, adversarial],
+  all: [lint, unit, tools, contract, image, reproducible, acceptance, adversarial],
   unit: [unit],
   contract: [tools, contract],
   acceptance: [tools, image, acceptance],
   adversarial: [tools, image, adversarial],
+  reproducible: [image, reproducible],
 };
 
 /** Runs a preparation; the tool root's is printed by it and handed to the suites as SECAI_TOOL_ROOT. */
