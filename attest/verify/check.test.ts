@@ -74,7 +74,9 @@ test("taking a pass away, or adding anything but a pass, never turns a refusal i
       const added = more.filter(([, name]) => name !== "pass").map(([id, name]) => outcome(id, results[name]));
       if (verdictOf(outcomes, ["a", "b"]) === "accepted") return;
       assert.notEqual(verdictOf([...outcomes, ...added], ["a", "b"]), "accepted");
-      assert.notEqual(verdictOf(outcomes.slice(1), ["a", "b"]), "accepted");
+      const firstPass = outcomes.findIndex((one) => one.status === "pass");
+      const fewer = outcomes.filter((_, index) => index !== firstPass);
+      assert.notEqual(verdictOf(fewer, ["a", "b"]), "accepted");
     }),
   );
 });
