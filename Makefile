@@ -1,6 +1,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help image boot test acceptance adversarial reproducible verify-release release bench lint clean
 RECIPE ?= debian-13
+# The newest release directory.
+DIR ?= $(patsubst %/,%,$(dir $(firstword $(shell ls -t out/*/*/RELEASE_MANIFEST.json 2>/dev/null))))
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
 image: ## build, measure and sign the image (RECIPE=debian-13)

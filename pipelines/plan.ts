@@ -30,6 +30,7 @@ export interface PlanInputs {
 const imagePrograms = {
   "secai-run": { entry: "services-src/kit/programs/secai-run.ts", workspace: "services-src/kit" },
   "secai-evidence": { entry: "attest/verify/evidence.ts", workspace: "attest/verify" },
+  "secai-verify": { entry: "attest/verify/main.ts", workspace: "attest/verify" },
 } as const;
 
 /** Services that come with the kit rather than with a folder of their own. */
