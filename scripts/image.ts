@@ -114,7 +114,8 @@ async function publish(made: Build, io: CommandIo): Promise<{ dir: string; chang
     records: Object.fromEntries([...records].map(([name, { digest, size }]) => [name, { sha256: digest, size }])),
     ...(absent === undefined ? {} : { absent }),
     ...(commitSha === undefined ? {} : { commitSha }),
-    link: true,
+    // Copies: a virtual machine that writes to its disk image must not reach the cache.
+    link: false,
   });
   mark.write(identity);
   return { dir, changed: true };
