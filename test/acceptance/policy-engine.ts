@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { sha256 } from "../../attest/formats/digest.ts";
+import { policyDigest } from "../../services-src/policy-engine/policy.ts";
 import { expectEqual, expectMatch, expectTrue } from "../vm/expect.ts";
 import { http } from "../vm/guest.ts";
 import {
@@ -88,11 +88,10 @@ export const policyEngineScenarios: readonly Scenario[] = [
     needs: "shared",
     async run(test) {
       const machine = await test.shared();
-      const files = await Promise.all(
-        ["policy.yaml", "agent.yaml"].map((name) => machine.pullFile(`/etc/secure-ai/policy/${name}`)),
-      );
+      const read = (name: string): Promise<Buffer> => machine.pullFile(`/etc/secure-ai/policy/${name}`);
+      const digest = policyDigest({ policy: await read("policy.yaml"), agent: await read("agent.yaml") });
       const body = JSON.parse((await http(machine, POLICY_ENGINE_PORT, { path: "/health" })).body) as { policy_digest: string };
-      expectEqual(body.policy_digest, sha256(Buffer.concat(files)), "policy_digest");
+      expectEqual(body.policy_digest, digest, "policy_digest");
     },
   },
   {

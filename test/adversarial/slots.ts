@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expectEqual, expectMatch, expectTrue } from "../vm/expect.ts";
@@ -56,11 +57,13 @@ export const slotScenarios: readonly Scenario[] = [
     title: "An update that starts but fails its health check gives way to the old slot, by itself: SECAI-HEALTH-FAILED",
     needs: "boot",
     async run(test) {
-      const privateKey = join(test.keyring, "pcr.key");
-      if (!existsSync(privateKey)) test.missing(`${privateKey}, to sign an update's PCR policy`);
+      const original = join(test.keyring, "pcr.key");
+      if (!existsSync(original)) test.missing(`${original}, to sign an update's PCR policy`);
+      const privateKey = join(test.bench.dir, "update-pcr.key");
+      await copyFile(original, privateKey);
       const { tpmState, variables } = await test.world.off();
       const disk = await test.disk("used");
-      const pcrPolicy = { privateKey, publicKey: test.release.file("keys/pcr.pub") };
+      const pcrPolicy = { privateKey, publicKey: join(test.bench.keysDir, "pcr.pub") };
       const update = { tries: 1, extraArguments: brokenService(), pcrPolicy };
       await installUpdate(test.bench, disk, test.release.read("uki.efi"), update, test.world.uniqueName("update"));
       const machine = await test.machine(disk, {}, { tpmState, variables });

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { cp, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { probeAccelerator } from "./accelerator.ts";
@@ -13,11 +13,7 @@ export interface BenchOptions {
   /** Release directory: disk.raw.zst, uki.efi, keys/. */
   readonly releaseDir: string;
   readonly toolRoot: string;
-  /** Directory with PK.crt, KEK.crt, db.crt. */
-  readonly keysDir: string;
   readonly ownerGuid: string;
-  /** Directory of private keys that tools may read, if it exists. */
-  readonly keyring: string;
   /** Forces an accelerator instead of probing for it. */
   readonly accelerator?: Accelerator;
 }
@@ -27,6 +23,7 @@ export interface Bench {
   readonly dir: string;
   readonly tools: Tools;
   readonly releaseDir: string;
+  /** The release's public keys: PK.crt, KEK.crt, db.crt, pcr.pub. */
   readonly keysDir: string;
   /** Owner of the keys that firmware enrols; PCR 7 covers it. */
   readonly ownerGuid: string;
@@ -54,11 +51,10 @@ export async function createBench(options: BenchOptions): Promise<Bench> {
   }
 }
 
-async function fillBench(
-  dir: string,
-  { releaseDir, toolRoot, keysDir, ownerGuid, keyring, accelerator }: BenchOptions,
-): Promise<Bench> {
-  const tools = new Tools(toolRoot, [dir], [releaseDir, keysDir, ...(existsSync(keyring) ? [keyring] : [])]);
+async function fillBench(dir: string, { releaseDir, toolRoot, ownerGuid, accelerator }: BenchOptions): Promise<Bench> {
+  const tools = new Tools(toolRoot, dir, releaseDir);
+  const keysDir = join(dir, "keys");
+  await cp(join(releaseDir, "keys"), keysDir, { recursive: true });
   const unpacked = join(dir, "release.raw");
   const [testKey, foreignKey, probed] = await Promise.all([
     createTestKey(tools, dir, "test"),
@@ -89,7 +85,7 @@ async function fillBench(
 
 /** Deletes the run directory; `keepLogs` leaves the logs of failed scenarios, and nothing else, behind. */
 export async function removeBench(bench: Bench, keepLogs = false): Promise<void> {
-  if (!keepLogs) return await rm(bench.dir, { recursive: true, force: true });
+  if (!keepLogs || !existsSync(join(bench.dir, "logs"))) return await rm(bench.dir, { recursive: true, force: true });
   for (const name of await readdir(bench.dir)) {
     if (name !== "logs") await rm(join(bench.dir, name), { recursive: true, force: true });
   }

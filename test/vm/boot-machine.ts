@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { constants, existsSync, rmSync } from "node:fs";
-import { chmod, copyFile, mkdir, mkdtemp, rename, rm, symlink } from "node:fs/promises";
+import { chmod, copyFile, cp, mkdir, mkdtemp, rename, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { toolCommand } from "../../pipelines/engine/sandbox.ts";
@@ -61,7 +61,7 @@ async function runIn(
   onStart: (start: { first: boolean; accelerator: Accelerator }) => void,
 ): Promise<void> {
   const { release, cpus, memoryMib } = machine;
-  const tools = new Tools(machine.toolRoot, [dir], [release.dir]);
+  const tools = new Tools(machine.toolRoot, dir, release.dir);
   const first = !PARTS.every((name) => existsSync(join(dir, name)));
   if (first) await makeParts(tools, release, dir);
   const accelerator = machine.accelerator ?? (await probe(tools, release, dir));
@@ -91,11 +91,9 @@ async function makeParts(tools: Tools, release: Release, dir: string): Promise<v
   await mkdir(fresh, { mode: 0o700 });
   const ownerGuid = release.measurements().secureBoot.ownerGuid;
   await copyDisk(tools, release, fresh);
-  await createVariables(
-    tools,
-    { keysDir: release.file("keys"), ownerGuid, extraDb: [], secureBoot: true },
-    join(fresh, "vars.fd"),
-  );
+  const keysDir = join(fresh, "keys");
+  await cp(release.file("keys"), keysDir, { recursive: true });
+  await createVariables(tools, { keysDir, ownerGuid, extraDb: [], secureBoot: true }, join(fresh, "vars.fd"));
   await createTpmState(tools, join(fresh, "tpm"));
   for (const name of PARTS) {
     await rm(join(dir, name), { recursive: true, force: true });

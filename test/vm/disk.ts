@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Partition, partitionOf, readPartitions } from "./gpt.ts";
-import type { Tools } from "./tools.ts";
+import { RELEASE_INSIDE, type Tools } from "./tools.ts";
 
 const ESP_TYPE = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
 
@@ -11,10 +11,10 @@ const ESP_TYPE = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
  * @throws VmError HARNESS_TOOL_FAILED
  */
 export async function unpackDisk(tools: Tools, releaseDir: string, path: string): Promise<void> {
-  const qcow2 = join(releaseDir, "disk.qcow2");
-  const unpack = existsSync(qcow2)
+  const qcow2 = join(RELEASE_INSIDE, "disk.qcow2");
+  const unpack = existsSync(join(releaseDir, "disk.qcow2"))
     ? ["qemu-img", "convert", "-q", "-f", "qcow2", "-O", "raw", qcow2, path]
-    : ["zstd", "--quiet", "--decompress", "--sparse", "--force", join(releaseDir, "disk.raw.zst"), "-o", path];
+    : ["zstd", "--quiet", "--decompress", "--sparse", "--force", join(RELEASE_INSIDE, "disk.raw.zst"), "-o", path];
   await tools.run(unpack, { timeoutMs: 300_000 });
 }
 

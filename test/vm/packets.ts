@@ -44,7 +44,7 @@ function parseFrame(frame: Buffer): Packet {
   if (type === 0x0806) return { protocol: "arp", sender, destination: "" };
   if (type === 0x0800 && body.length >= 20) return { sender, ...parseIpv4(body) };
   if (type === 0x86dd && body.length >= 40) return { sender, ...parseIpv6(body) };
-  return { protocol: "other", sender, destination: "" };
+  return { protocol: "other", sender, destination: `ethertype 0x${type.toString(16).padStart(4, "0")}` };
 }
 
 function parseIpv4(body: Buffer): Omit<Packet, "sender"> {

@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Bench, createBench, removeBench } from "./bench.ts";
 import { type RawDisk, unlinkDisk } from "./disk.ts";
@@ -117,14 +118,8 @@ export async function runSuite(options: SuiteOptions): Promise<SuiteReport> {
   const startedOn = new Date().toISOString();
   const started = performance.now();
   const { release, toolRoot, keyring } = options;
-  const bench = await createBench({
-    releaseDir: release.dir,
-    toolRoot,
-    keyring,
-    keysDir: release.file("keys"),
-    ownerGuid: release.measurements().secureBoot.ownerGuid,
-  });
-  const release_ = onTermination(() => undefined);
+  const bench = await createBench({ releaseDir: release.dir, toolRoot, ownerGuid: release.measurements().secureBoot.ownerGuid });
+  const removeHandlers = onTermination(() => options.keep || rmSync(bench.dir, { recursive: true, force: true }));
   options.onBench(bench);
   const world = new World(bench);
   const scenarios: ScenarioResult[] = [];
@@ -140,7 +135,7 @@ export async function runSuite(options: SuiteOptions): Promise<SuiteReport> {
     }
   } finally {
     killAll();
-    release_();
+    removeHandlers();
   }
   const failed = scenarios.some(({ outcome }) => outcome === "failed" || outcome === "fault");
   if (!options.keep) await removeBench(bench, failed);

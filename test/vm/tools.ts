@@ -16,6 +16,9 @@ export interface RunToolOptions {
   readonly timeoutMs?: number;
 }
 
+/** Where tools see the release: its own path may lie below a directory of the tool root, which is read-only. */
+export const RELEASE_INSIDE = "/tmp/secai-release";
+
 const MAX_OUTPUT_BYTES = 64 << 20;
 
 /** The programs of the machine tool root (QEMU, swtpm, mtools, ...), each in a sandbox that sees only the run directory and the release. */
@@ -24,14 +27,14 @@ export class Tools {
   readonly #binds: readonly Bind[];
 
   /** @throws VmError CAPABILITY_MISSING when `root` is no tool root */
-  constructor(root: string, writable: readonly string[], readable: readonly string[]) {
+  constructor(root: string, runDir: string, releaseDir: string) {
     if (!existsSync(join(root, "usr/bin/qemu-system-x86_64"))) {
       throw new VmError("CAPABILITY_MISSING", { expected: "a tool root with QEMU", actual: root });
     }
     this.root = root;
     this.#binds = [
-      ...readable.map((path) => ({ src: path, dst: path, writable: false })),
-      ...writable.map((path) => ({ src: path, dst: path, writable: true })),
+      { src: releaseDir, dst: RELEASE_INSIDE, writable: false },
+      { src: runDir, dst: runDir, writable: true },
     ];
   }
 

@@ -40,21 +40,27 @@ export class World {
     this.bench = bench;
   }
 
-  /** A first boot of the release, completely up. */
+  /**
+   * A first boot of the release, completely up. Who asks first hears why it failed; for everybody else it is just not there.
+   * @throws VmError CHECK_FAILED, CAPABILITY_MISSING
+   */
   first(): Promise<Stage> {
-    this.#first ??= this.#bootFirst();
+    if (this.#first !== undefined) return this.#first.catch(() => notThere("the first boot, which failed"));
+    this.#first = this.#bootFirst();
     return this.#first;
   }
 
   /** The same machine after an orderly restart. */
   second(): Promise<Stage> {
-    this.#second ??= this.#bootSecond();
+    if (this.#second !== undefined) return this.#second.catch(() => notThere("the restart, which failed"));
+    this.#second = this.#bootSecond();
     return this.#second;
   }
 
   /** One fork of the first boot for all scenarios that only look. */
   shared(): Promise<Machine> {
-    this.#shared ??= this.fork("shared");
+    if (this.#shared !== undefined) return this.#shared.catch(() => notThere("the first boot, which failed"));
+    this.#shared = this.fork("shared");
     return this.#shared;
   }
 
@@ -128,6 +134,10 @@ export class World {
       });
     }
   }
+}
+
+function notThere(what: string): never {
+  throw new VmError("CAPABILITY_MISSING", { expected: what, actual: "nothing" });
 }
 
 /** Machine id and boot id of a second-stage machine before its restart. */

@@ -3,7 +3,7 @@
 # It comes in on a read-only disk, never as part of an image; the test addon's command line carries its SHA-256.
 port=/dev/virtio-ports/org.secai.test
 dir=/run/secai-test
-mkdir -m 0700 -p $dir && cd $dir || exit 1
+mkdir -m 0700 $dir; cd $dir || exit 1
 until [ -e $port ]; do sleep 0.1; done
 # One open for all: the kernel lets a port be opened once.
 exec 3<>$port

@@ -1,0 +1,37 @@
+import { expect, test } from "vitest";
+import { DEFAULT_SHAPE, type MachineFiles, qemuArguments } from "./qemu.ts";
+
+const files: MachineFiles = { dir: "/r/m", firmwareCode: "/fw/code.fd", agentDisk: "/r/agent.img" };
+const line = (shape = DEFAULT_SHAPE, accelerator: "kvm" | "tcg" = "tcg", more: Partial<MachineFiles> = {}): string =>
+  qemuArguments(shape, accelerator, { ...files, ...more }).join(" ");
+
+test("the guest's network reaches nothing", () => {
+  expect(line()).toMatch(/-netdev user,id=net,restrict=on -device/);
+});
+
+test("without Secure Boot there is no SMM, without a TPM no TPM", () => {
+  const plain = line({ ...DEFAULT_SHAPE, secureBoot: false, tpm: false });
+  expect(plain).toContain("q35,smm=off");
+  expect(plain).not.toMatch(/secure,value=on|tpm/);
+});
+
+test("with Secure Boot the variable store is writable from SMM only", () => {
+  expect(line()).toContain("driver=cfi.pflash01,property=secure,value=on");
+});
+
+test("a comma in a value does not end an option", () => {
+  expect(line({ ...DEFAULT_SHAPE, oemStrings: ["a=b,c"] })).toContain("type=11,value=a=b,,c");
+  expect(line({ ...DEFAULT_SHAPE, peers: [{ port: 80, command: "cat,x" }] })).toContain("guestfwd=tcp:10.0.2.100:80-cmd:cat,,x");
+});
+
+test("a continued machine has the very same devices", () => {
+  const incoming = qemuArguments(DEFAULT_SHAPE, "tcg", { ...files, incoming: "/r/memory" });
+  const fresh = qemuArguments(DEFAULT_SHAPE, "tcg", files);
+  expect(incoming.slice(0, fresh.length)).toEqual(fresh);
+  expect(incoming.slice(fresh.length)).toEqual(["-incoming", "file:/r/memory"]);
+});
+
+test("KVM gets the host's processor, TCG the largest that QEMU has", () => {
+  expect(line(DEFAULT_SHAPE, "kvm")).toContain("-accel kvm -cpu host");
+  expect(line(DEFAULT_SHAPE, "tcg")).toMatch(/-accel tcg\S* -cpu max/);
+});
