@@ -2,7 +2,7 @@
 // disk --sealed DIR --root-hash FILE --uki FILE --bootloader FILE --version V --seed UUID --esp-mib N --root-mib N --verity-mib N --image-gib N --out DIR
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { readFlags, sourceDateEpoch, tool } from "./tool.ts";
+import { readFlags, sourceDateEpoch, tool, toolAsync } from "./tool.ts";
 
 const flag = readFlags(process.argv.slice(2));
 const version = flag("version");
@@ -67,6 +67,9 @@ tool(
   ],
   { env: { TMPDIR: "/tmp" } },
 );
-tool("zstd", ["-q", "-3", "-T2", disk, "-o", join(out, "disk.raw.zst")]);
-tool("qemu-img", ["convert", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zstd", disk, join(out, "disk.qcow2")]);
-tool("qemu-img", ["resize", "-q", "-f", "qcow2", join(out, "disk.qcow2"), `${flag("image-gib")}G`]);
+const qcow2 = join(out, "disk.qcow2");
+await Promise.all([
+  toolAsync("zstd", ["-q", "-3", disk, "-o", join(out, "disk.raw.zst")]),
+  toolAsync("qemu-img", ["convert", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zstd", disk, qcow2]),
+]);
+tool("qemu-img", ["resize", "-q", "-f", "qcow2", qcow2, `${flag("image-gib")}G`]);

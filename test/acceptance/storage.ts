@@ -33,13 +33,13 @@ export const storageScenarios: readonly Scenario[] = [
   },
   {
     id: "storage.tpm-bound",
-    title: "The TPM releases the key only under PCR 7 and a signed PCR 11 policy of the release's key",
+    title: "The TPM releases the key only under PCR 7, PCR 12 and a signed PCR 11 policy of the release's key",
     needs: "shared",
     async run(test) {
       const machine = await test.shared();
       const { tokens } = JSON.parse(await machine.succeeds(DUMP)) as LuksHeader;
       const token = Object.values(tokens).find(({ type }) => type === "systemd-tpm2") ?? {};
-      expectEqual(JSON.stringify(token["tpm2-pcrs"]), "[7]", "tpm2-pcrs");
+      expectEqual(JSON.stringify(token["tpm2-pcrs"]), "[7,12]", "tpm2-pcrs");
       expectEqual(JSON.stringify(token.tpm2_pubkey_pcrs), "[11]", "tpm2_pubkey_pcrs");
       expectEqual(token["tpm2-pcr-bank"], "sha256", "bank");
       const enrolled = Buffer.from(String(token.tpm2_pubkey), "base64").toString("latin1").replaceAll(/\s/g, "");
