@@ -2,7 +2,8 @@
 // disk --sealed DIR --root-hash FILE --uki FILE --bootloader FILE --version V --seed UUID --esp-mib N --root-mib N --verity-mib N --image-gib N --out DIR
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { readFlags, sourceDateEpoch, tool, toolAsync } from "./tool.ts";
+import { readFlags, sourceDateEpoch, tool } from "./tool.ts";
+import { toolAsync } from "./tool-async.ts";
 
 const flag = readFlags(process.argv.slice(2));
 const version = flag("version");

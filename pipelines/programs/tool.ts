@@ -1,5 +1,4 @@
-import { spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
+import { spawnSync } from "node:child_process";
 
 /** Arguments of a program as `--name value` pairs; a repeated name keeps every value. @throws Error on anything else */
 export function readFlags(argv: readonly string[]): (name: string) => string {
@@ -31,13 +30,6 @@ export function tool(
   });
   if (result.error !== undefined) throw new Error(`${command}: ${result.error.message}`);
   if (result.status !== 0) throw new Error(`${command} ended with ${result.status ?? result.signal}`);
-}
-
-/** Like `tool`, for tools that run side by side. */
-export async function toolAsync(command: string, args: readonly string[]): Promise<void> {
-  const child = spawn(command, [...args], { stdio: ["ignore", "inherit", "inherit"] });
-  const [status, signal] = (await once(child, "exit")) as [number | null, string | null];
-  if (status !== 0) throw new Error(`${command} ended with ${status ?? signal}`);
 }
 
 /** Like `tool`, and returns what it printed. @throws Error when it fails or prints more than 64 MiB */
