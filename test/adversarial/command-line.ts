@@ -54,15 +54,21 @@ export const commandLineScenarios: readonly Scenario[] = [
   {
     id: "command-line.smbios",
     title:
-      "A hypervisor that appends to the command line gets no storage: the volume key is bound to PCR 12, SECAI-VAR-TPM-REFUSED",
+      "What the hypervisor appends to the command line (SMBIOS) costs the machine its attestation and its volume key: BOOT_ADDON, SECAI-VAR-TPM-REFUSED",
     needs: "boot",
     async run(test) {
-      // systemd-stub takes this string also under Secure Boot, and measures it; nothing but the measurement can stop it.
+      // systemd-stub takes this also under Secure Boot, and measures it into PCR 12 (systemd-stub(7)).
       const oemStrings = [`io.systemd.stub.kernel-cmdline-extra=${SMUGGLED}`];
       const { tpmState, variables } = await test.world.off();
       const machine = await test.machine(await test.disk("used"), { oemStrings }, { tpmState, variables });
       await machine.powerOn();
-      await machine.waitForSerial(/SECAI-VAR-TPM-REFUSED/, test.bench.limits.boot + test.bench.limits.settle);
+      await machine.waitForSerial(/SECAI-VAR-TPM-REFUSED: /, test.bench.limits.boot + test.bench.limits.settle);
+      await machine.waitForBoot(undefined, test.bench.limits.boot);
+      expectMatch(await machine.succeeds("cat /proc/cmdline"), new RegExp(SMUGGLED), "/proc/cmdline, as a control");
+      await machine.fails("test -e /dev/mapper/var");
+      const { verdict, failures } = await runtimeVerdict(test.release, test.bench, machine, { trust: "test" });
+      expectEqual(verdict, "rejected", "verdict");
+      expectEqual(failures.includes("BOOT_ADDON"), true, "BOOT_ADDON");
     },
   },
   {

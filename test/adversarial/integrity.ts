@@ -6,7 +6,7 @@ import type { Machine } from "../vm/machine.ts";
 import type { Scenario, Test } from "../vm/suite.ts";
 
 /** Files that nothing needs to boot or to run a health check; the first that is there is the victim. */
-const VICTIMS = ["/usr/sbin/debugfs", "/usr/sbin/e2image", "/usr/sbin/cfdisk", "/usr/bin/tpm2"];
+const VICTIMS = ["/usr/sbin/tc", "/usr/bin/localedef", "/usr/sbin/devlink", "/usr/sbin/debugfs"];
 /** Device-mapper's own words (drivers/md/dm-verity-target.c). */
 const KERNEL_REFUSES = /device-mapper: verity: \S+ (data|metadata) block \d+ is corrupted/;
 

@@ -163,10 +163,9 @@ export const requestScenarios: readonly Scenario[] = [
     needs: "fork",
     async run(test) {
       const machine = await test.fork();
-      const slow = machine.run(
-        "exec 5<>/dev/tcp/127.0.0.1/8500; while printf x >&5 2>/dev/null; do sleep 0.5; [ $SECONDS -lt 45 ] || exit 1; done",
-        { timeoutMs: 60_000 },
-      );
+      const start = "printf 'GET /health HTTP/1.1\\r\\nHost: 127.0.0.1:8500\\r\\nX: ' >&5";
+      const drip = "while printf x >&5 2>/dev/null; do sleep 0.5; [ $SECONDS -lt 45 ] || exit 1; done";
+      const slow = machine.run(`exec 5<>/dev/tcp/127.0.0.1/8500; ${start}; ${drip}`, { timeoutMs: 60_000 });
       expectEqual((await http(machine, POLICY_ENGINE_PORT, { path: "/health" })).status, 200, "another client");
       expectEqual((await slow).exitCode, 0, "the slow client's connection to be closed within 45 s");
     },

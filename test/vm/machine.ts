@@ -84,6 +84,7 @@ export class Machine {
 
   /** Everything QEMU holds in memory is lost, as when the plug is pulled; the machine can be switched on again. */
   async powerCut(): Promise<void> {
+    this.serial.close();
     this.#agent?.close();
     this.#qmp?.close();
     await killProcess(this.#qemu);

@@ -29,6 +29,11 @@ const strays = [
   { name: "an unknown IP protocol", frame: ethernet("0800", ipv4("fd", "00")), protocol: "other" },
   { name: "UDP over IPv6", frame: ethernet("86dd", ipv6("11", "c0000035")), protocol: "udp", port: 53 },
   { name: "a ping over IPv6", frame: ethernet("86dd", ipv6("3a", "8000")), protocol: "icmpv6" },
+  {
+    name: "an announcement with something in it",
+    frame: ethernet("8035", `0001080006040003${MAC}00000000${MAC}0a000202${"00".repeat(18)}`),
+    protocol: "other",
+  },
   { name: "an unknown Ethernet type", frame: ethernet("88b5", "00"), protocol: "other" },
 ];
 for (const { name, frame, protocol, port } of strays) {
@@ -47,6 +52,7 @@ const housekeeping = [
   { name: "ARP", frame: ethernet("0806", "00") },
   { name: "a DHCP request", frame: ethernet("0800", ipv4("11", "00440043")) },
   { name: "neighbour solicitation", frame: ethernet("86dd", ipv6("3a", "8700")) },
+  { name: "QEMU's announcement", frame: ethernet("8035", `0001080006040003${MAC}00000000${MAC}${"00".repeat(22)}`) },
   { name: "a multicast listener report", frame: ethernet("86dd", ipv6("00", "3a000502000001008f00")) },
 ];
 for (const { name, frame } of housekeeping) {

@@ -1,6 +1,6 @@
 import { VmError } from "./errors.ts";
 
-export type Protocol = "arp" | "tcp" | "udp" | "icmp" | "icmpv6" | "other";
+export type Protocol = "arp" | "announcement" | "tcp" | "udp" | "icmp" | "icmpv6" | "other";
 
 export interface Packet {
   readonly protocol: Protocol;
@@ -42,9 +42,18 @@ function parseFrame(frame: Buffer): Packet {
   const type = frame.length < ETHERNET_HEADER ? 0 : frame.readUInt16BE(12);
   const body = frame.subarray(ETHERNET_HEADER);
   if (type === 0x0806) return { protocol: "arp", sender, destination: "" };
+  if (type === 0x8035 && isAnnouncement(body)) return { protocol: "announcement", sender, destination: "" };
   if (type === 0x0800 && body.length >= 20) return { sender, ...parseIpv4(body) };
   if (type === 0x86dd && body.length >= 40) return { sender, ...parseIpv6(body) };
   return { protocol: "other", sender, destination: `ethertype 0x${type.toString(16).padStart(4, "0")}` };
+}
+
+/**
+ * QEMU, not the guest, sends this for a machine that continues elsewhere: a RARP request (RFC 903) in which nothing but the machine's
+ * own hardware address stands (qemu/net/announce.c). Any other byte makes it a packet that counts.
+ */
+function isAnnouncement(body: Buffer): boolean {
+  return /^0001080006040003([0-9a-f]{12})00000000\1(00)*$/.test(body.toString("hex"));
 }
 
 function parseIpv4(body: Buffer): Omit<Packet, "sender"> {
@@ -84,5 +93,5 @@ function transport(number: number, payload: Buffer): Pick<Packet, "protocol" | "
 /** What an interface needs to have an address: ARP, neighbour discovery, DHCP. Everything else carries somebody's data. */
 export function isHousekeeping({ protocol, destinationPort, icmpType }: Packet): boolean {
   const discovery = icmpType !== undefined && ((icmpType >= 133 && icmpType <= 136) || icmpType === 143);
-  return protocol === "arp" || discovery || (protocol === "udp" && destinationPort === 67);
+  return protocol === "arp" || protocol === "announcement" || discovery || (protocol === "udp" && destinationPort === 67);
 }

@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
-import { createConnection } from "node:net";
+import { createConnection, type Socket } from "node:net";
 
 /** Lines that mean the guest cannot go on; each ends every wait at once. */
 const FATAL = /Kernel panic - not syncing|BUG: unable to handle|You are in emergency mode|No bootable option or device was found/;
@@ -11,6 +11,7 @@ export class SerialConsole {
   #text = "";
   #offset = 0;
   #marks = 0;
+  #socket: Socket | undefined;
 
   constructor(logPath: string, socketPath: string) {
     this.#logPath = logPath;
@@ -43,14 +44,20 @@ export class SerialConsole {
     return match === null ? undefined : lineAt(text, match.index);
   }
 
-  /** Types into the console. */
+  /** Types into the console. The connection stays: QEMU takes input only as fast as the guest's UART, and drops the rest on a hang-up. */
   async type(keys: string): Promise<void> {
-    const socket = createConnection(this.#socketPath);
+    this.#socket ??= createConnection(this.#socketPath).resume();
+    const socket = this.#socket;
     await new Promise<void>((resolve, reject) => {
       socket.once("error", reject);
-      socket.once("connect", () => socket.end(keys, () => resolve()));
+      socket.write(keys, () => resolve());
     });
-    socket.destroySoon();
+  }
+
+  /** Hangs up; after a power cut the next `type` connects anew. */
+  close(): void {
+    this.#socket?.destroy();
+    this.#socket = undefined;
   }
 
   #refresh(): void {
