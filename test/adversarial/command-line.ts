@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createAddon, type TestKey } from "../vm/addon.ts";
 import { runtimeVerdict } from "../vm/attest.ts";
-import { expectEqual, expectNoMatch } from "../vm/expect.ts";
+import { expectEqual, expectMatch, expectNoMatch } from "../vm/expect.ts";
 import type { Machine } from "../vm/machine.ts";
 import type { Scenario, Test } from "../vm/suite.ts";
 
