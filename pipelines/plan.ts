@@ -59,6 +59,7 @@ export function machineRootSteps({
       architecture: recipe.base.architecture,
       tools: { kind: "host" },
       docs: "drop",
+      how: "installed",
       sourceDateEpoch,
     }),
   ];
@@ -71,8 +72,8 @@ function rootSteps({ recipe, lock, sourceDateEpoch }: PlanInputs): Step[] {
   return [
     fetchStep("build", lock.roots.build),
     fetchStep("image", lock.roots.image),
-    rootStep({ ...common, root: "build", title: "tool root for builds", tools: { kind: "host" } }),
-    rootStep({ ...common, root: "image", title: "distribution root", tools: toolRoot }),
+    rootStep({ ...common, root: "build", title: "tool root for builds", tools: { kind: "host" }, how: "unpacked" }),
+    rootStep({ ...common, root: "image", title: "distribution root", tools: toolRoot, how: "installed" }),
   ];
 }
 

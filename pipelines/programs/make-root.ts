@@ -1,7 +1,9 @@
-// Makes a root file system from a folder of locked packages: a local archive index, then mmdebstrap on nothing but that archive.
-// make-root --debs DIR --suite NAME --architecture ARCH --docs keep|drop --out DIR
+// Makes a root file system from a folder of locked packages.
+// installed: as on a machine, by mmdebstrap from a local archive index of nothing but these packages
+// unpacked: only the packages' files, in seconds; enough to run tools in it, and none of the packages' scripts runs on the way
+// make-root --debs DIR --suite NAME --architecture ARCH --docs keep|drop --how installed|unpacked --out DIR
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readFlags, tool, toolOutput } from "./tool.ts";
 
@@ -20,6 +22,8 @@ const dropDocs = [
   "path-exclude=/usr/share/doc/*",
   "path-include=/usr/share/doc/*/copyright",
 ];
+
+const unsafeIo = "force-unsafe-io";
 
 const sha256 = (data: Uint8Array | string) => createHash("sha256").update(data).digest("hex");
 
@@ -56,24 +60,56 @@ function writeArchive(archive: string): readonly string[] {
   return stanzas.map(({ name }) => name);
 }
 
-const archive = "/tmp/archive";
-const names = writeArchive(archive);
-tool(
-  "mmdebstrap",
-  [
-    "--mode=root",
-    "--variant=essential",
-    "--format=directory",
-    `--architectures=${architecture}`,
-    '--aptopt=APT::Install-Recommends "false"',
-    '--aptopt=APT::Sandbox::User "root"',
-    ...(flag("docs") === "drop" ? dropDocs.map((line) => `--dpkgopt=${line}`) : []),
-    "--skip=download/empty,essential/unlink",
-    `--include=${names.join(",")}`,
-    suite,
-    flag("out"),
-    `deb [trusted=yes] copy:${archive} ${suite} main`,
-  ],
-  // Kernel packages would make an initrd with initramfs-tools; ours is made by a step of its own.
-  { env: { INITRD: "No", TMPDIR: "/tmp" } },
-);
+function install(out: string): void {
+  const archive = "/tmp/archive";
+  const names = writeArchive(archive);
+  tool(
+    "mmdebstrap",
+    [
+      "--mode=root",
+      "--variant=essential",
+      "--format=directory",
+      `--architectures=${architecture}`,
+      '--aptopt=APT::Install-Recommends "false"',
+      '--aptopt=APT::Sandbox::User "root"',
+      ...(flag("docs") === "drop" ? dropDocs.map((line) => `--dpkgopt=${line}`) : []),
+      // The engine flushes the finished tree once; flushing every file of every package on the way takes a quarter of the time.
+      `--dpkgopt=${unsafeIo}`,
+      `--customize-hook=sed -i /^${unsafeIo}$/d "$1"/etc/dpkg/dpkg.cfg.d/99mmdebstrap`,
+      "--skip=download/empty,essential/unlink",
+      `--include=${names.join(",")}`,
+      suite,
+      out,
+      `deb [trusted=yes] copy:${archive} ${suite} main`,
+    ],
+    // Kernel packages would make an initrd with initramfs-tools; ours is made by a step of its own.
+    { env: { INITRD: "No", TMPDIR: "/tmp" } },
+  );
+}
+
+/** A file that two packages bring is an error: which one wins would depend on the order. base-files is first: it has /bin -> usr/bin. */
+const unpackScript = `set -euo pipefail
+out=$1 debs=$2; shift 2
+for deb in "$debs"/base-files_*.deb "$debs"/*.deb; do
+  case $deb in */base-files_*) [ ! -e "$out/usr/lib/os-release" ] || continue ;; esac
+  dpkg-deb --fsys-tarfile "$deb" |
+    tar --extract --preserve-permissions --numeric-owner --keep-directory-symlink --keep-old-files --directory "$out" "$@"
+done`;
+
+/** What packages' scripts would have made and tools ask for: users by name, and the one alternative that scripts call. */
+function finishUnpacked(out: string): void {
+  for (const name of ["passwd", "group"]) {
+    copyFileSync(join(out, "usr/share/base-passwd", `${name}.master`), join(out, "etc", name));
+    chmodSync(join(out, "etc", name), 0o644);
+  }
+  symlinkSync("mawk", join(out, "usr/bin/awk"));
+}
+
+function unpack(out: string): void {
+  const excluded = ["man", "locale", "info", "lintian", "bug", "doc"].map((name) => `--exclude=./usr/share/${name}/*`);
+  mkdirSync(out, { mode: 0o755 });
+  tool("bash", ["-c", unpackScript, "bash", out, debs, ...(flag("docs") === "drop" ? excluded : [])]);
+  finishUnpacked(out);
+}
+
+(flag("how") === "unpacked" ? unpack : install)(flag("out"));

@@ -26,11 +26,13 @@ export interface RootInputs {
   /** "host" makes the first tool root; everything after it runs on that one. */
   readonly tools: ExecStep["tools"];
   readonly docs: "keep" | "drop";
+  /** "unpacked" is a tenth of the work of "installed" and enough for tools; an image is always installed. */
+  readonly how: "installed" | "unpacked";
   readonly sourceDateEpoch: number;
 }
 
 /** A root file system made of exactly the locked packages. */
-export function rootStep({ root, title, suite, architecture, tools, docs, sourceDateEpoch }: RootInputs): ExecStep {
+export function rootStep({ root, title, suite, architecture, tools, docs, how, sourceDateEpoch }: RootInputs): ExecStep {
   return programStep({
     id: `root.${root}`,
     title,
@@ -38,7 +40,7 @@ export function rootStep({ root, title, suite, architecture, tools, docs, source
     tools,
     privileges: "tree",
     inputs: { "/in/debs": { kind: "fetched", step: `fetch.${root}` } },
-    flags: { debs: "/in/debs", suite, architecture, docs, out: "/out/root" },
+    flags: { debs: "/in/debs", suite, architecture, docs, how, out: "/out/root" },
     outputs: { root: directory("/out/root") },
     sourceDateEpoch,
   });
