@@ -59,7 +59,7 @@ export function machineRootSteps({
       architecture: recipe.base.architecture,
       tools: { kind: "host" },
       docs: "drop",
-      how: "installed",
+      how: "unpacked",
       sourceDateEpoch,
     }),
   ];

@@ -3,7 +3,7 @@
 // unpacked: only the packages' files, in seconds; enough to run tools in it, and none of the packages' scripts runs on the way
 // make-root --debs DIR --suite NAME --architecture ARCH --docs keep|drop --how installed|unpacked --out DIR
 import { createHash } from "node:crypto";
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readFlags, tool, toolOutput } from "./tool.ts";
 
@@ -96,13 +96,16 @@ for deb in "$debs"/base-files_*.deb "$debs"/*.deb; do
     tar --extract --preserve-permissions --numeric-owner --keep-directory-symlink --keep-old-files --directory "$out" "$@"
 done`;
 
-/** What packages' scripts would have made and tools ask for: users by name, and the one alternative that scripts call. */
+/** What packages' scripts would have made and tools ask for: users by name, the one alternative that scripts call, where libraries are. */
 function finishUnpacked(out: string): void {
   for (const name of ["passwd", "group"]) {
     copyFileSync(join(out, "usr/share/base-passwd", `${name}.master`), join(out, "etc", name));
     chmodSync(join(out, "etc", name), 0o644);
   }
   symlinkSync("mawk", join(out, "usr/bin/awk"));
+  // The root's own, statically linked ldconfig; its second file holds inode numbers and times.
+  tool(join(out, "usr/sbin/ldconfig"), ["-r", out]);
+  rmSync(join(out, "var/cache/ldconfig"), { recursive: true, force: true });
 }
 
 function unpack(out: string): void {

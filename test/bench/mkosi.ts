@@ -131,7 +131,7 @@ function writeConfiguration(work: string, lock: Lock, port: number): void {
   for (const folder of ["out", "workspace"]) mkdirSync(join(work, folder));
   writeFileSync(join(work, "build/mkosi.conf"), lines.join("\n"));
   const esp = ["Type=esp", "Format=vfat", "CopyFiles=/boot:/", "CopyFiles=/efi:/", "SizeMinBytes=288M", "SizeMaxBytes=288M"];
-  const root = ["Type=root", "Format=erofs", "Compression=lz4hc", "CompressionLevel=9", "CopyFiles=/", "Verity=data"];
+  const root = ["Type=root", "Format=erofs", "Compression=lz4", "CopyFiles=/", "Verity=data"];
   const hash = ["Type=root-verity", "Verity=hash", "VerityMatchKey=root", "SizeMinBytes=16M", "SizeMaxBytes=16M"];
   const definitions = { "10-esp": esp, "20-root": [...root, "VerityMatchKey=root", "SizeMinBytes=352M"], "21-verity": hash };
   for (const [name, fields] of Object.entries(definitions))
