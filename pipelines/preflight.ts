@@ -23,8 +23,10 @@ const needs = {
   openssl: { package: "openssl", files: ["openssl"] },
   /** Maps the user ids that a tree of files needs. */
   uidmap: { package: "uidmap", files: ["newuidmap", "newgidmap"], unprivileged: true },
-  // For tests only: throwaway archives with throwaway keys.
+  // For tests only. Throwaway archives with throwaway keys.
   gpg: { package: "gnupg", files: ["gpg", "gpg-agent"] },
+  // Also as root: an ordinary user's build is tried by one.
+  newuidmap: { package: "uidmap", files: ["newuidmap", "newgidmap"] },
   "dpkg-deb": { package: "dpkg", files: ["dpkg-deb"] },
 } as const satisfies Readonly<Record<string, Need>>;
 

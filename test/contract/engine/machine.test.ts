@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { toolCommand } from "../../../pipelines/engine/sandbox.ts";
 import { isMachineRoot } from "../../../pipelines/engine/user-namespace.ts";
+import { preflight } from "../../../pipelines/preflight.ts";
 import { output, planOf, scriptStep, withWorkspace } from "./fixture.ts";
 import { localEngine } from "./local-engine.ts";
 import { ownersPlan } from "./owners-plan.ts";
@@ -18,6 +19,7 @@ const NOBODY = "65534";
 /** A place that every user can enter, with this checkout mounted at `repo`, whoever owns it and wherever it lies. */
 let place = "";
 beforeAll(async () => {
+  await preflight(["newuidmap"]);
   place = await mkdtemp(join(tmpdir(), "secai-machine-"));
   await chmod(place, 0o755);
   for (const name of ["repo", "cache"]) await mkdir(join(place, name));
