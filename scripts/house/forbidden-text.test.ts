@@ -2,9 +2,8 @@ import { generateKeyPairSync } from "node:crypto";
 import { expect, test } from "vitest";
 import { forbiddenText, localHosts } from "./forbidden-text.ts";
 
-test("the mirrors of a machine are its npm registry and apt sites, less the public archive", () => {
-  const configuration =
-    "https://user:pw@npm.corp.example:8443/r/\nhttp://DEB.corp.example/debian\nhttps://deb.debian.org/debian\n";
+test("the mirrors of a machine are its npm registry and apt sites, less loopback", () => {
+  const configuration = "https://user:pw@npm.corp.example:8443/r/\nhttp://DEB.corp.example/debian\nhttp://localhost:4873/\n";
   expect(localHosts(configuration)).toEqual(["deb.corp.example", "npm.corp.example"]);
 });
 

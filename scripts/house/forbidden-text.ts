@@ -1,12 +1,12 @@
-/** A host name that belongs to one builder's machine: the mirrors of its package managers, unless everybody uses them. */
-const everybodys = new Set(["deb.debian.org", "security.debian.org", "snapshot.debian.org", "localhost", "127.0.0.1"]);
+/** Names that say nothing of where packages come from. */
+const loopback = new Set(["localhost", "127.0.0.1"]);
 
-/** Host names in the output of `npm config get registry` and `apt-get indextargets --format '$(SITE)'`; the public archive's are left out. */
+/** Host names in the output of `npm config get registry` and `apt-get indextargets --format '$(SITE)'`: no file may name one. */
 export function localHosts(configuration: string): readonly string[] {
   const hosts = [...configuration.matchAll(/[a-z][a-z+.-]*:\/\/(?:[^@/\s]*@)?(?<host>[^/:\s]+)/gi)].map(
     (match) => match.groups?.host?.toLowerCase() ?? "",
   );
-  return [...new Set(hosts)].filter((host) => host !== "" && !everybodys.has(host)).sort();
+  return [...new Set(hosts)].filter((host) => host !== "" && !loopback.has(host)).sort();
 }
 
 const privateKey = /-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----\n[A-Za-z0-9+/]/;
