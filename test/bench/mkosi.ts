@@ -128,7 +128,6 @@ function writeConfiguration(work: string, lock: Lock, port: number): void {
   ];
   const repart = join(work, "build/mkosi.repart");
   mkdirSync(repart, { recursive: true });
-  for (const folder of ["out", "workspace"]) mkdirSync(join(work, folder));
   writeFileSync(join(work, "build/mkosi.conf"), lines.join("\n"));
   const esp = ["Type=esp", "Format=vfat", "CopyFiles=/boot:/", "CopyFiles=/efi:/", "SizeMinBytes=288M", "SizeMaxBytes=288M"];
   const root = ["Type=root", "Format=erofs", "Compression=lz4", "CopyFiles=/", "Verity=data"];
@@ -171,13 +170,20 @@ async function run(argv: readonly string[]): Promise<string> {
   return text;
 }
 
-/** Seconds that mkosi needs for a disk image of the same packages. @throws VmError HARNESS_TOOL_FAILED */
-export async function timeMkosi(): Promise<number> {
+export interface MkosiPeer {
+  /** Seconds that mkosi needs for a disk image of the same packages. @throws VmError HARNESS_TOOL_FAILED */
+  time(): Promise<number>;
+  close(): void;
+}
+
+/** @throws VmError HARNESS_TOOL_FAILED, FetchError FETCH_MIRROR_UNKNOWN */
+export async function createMkosiPeer(): Promise<MkosiPeer> {
   const home = join(dirname(cacheDirectory(process.env)), "secai-bench");
   mkdirSync(home, { recursive: true });
   const root = await mkosiRoot(home);
   const lock = await loadLock(join(top, lockPath("debian-13")));
   const work = mkdtempSync(join(home, "mkosi-work-"));
+  const remove = (): void => rmSync(work, { recursive: true, force: true });
   try {
     const built = await readBuild(await currentRelease(), cacheDirectory(process.env));
     copyFileSync(built.outputPath("initrd", "initrd"), join(work, "initrd.zst"));
@@ -185,24 +191,29 @@ export async function timeMkosi(): Promise<number> {
     for (const name of ["db.key", "db.crt"])
       copyFileSync(join(defaultKeysDirectory(process.env), name), join(work, "keys", name));
     writeArchive(work, lock);
-    return await timeBuild(root, work, lock);
-  } finally {
-    rmSync(work, { recursive: true, force: true });
+    const server = await serve(join(work, "archive"));
+    writeConfiguration(work, lock, server.port);
+    const close = (): void => {
+      server.close();
+      remove();
+    };
+    return { time: () => timeBuild(root, work), close };
+  } catch (error) {
+    remove();
+    throw error;
   }
 }
 
-async function timeBuild(root: string, work: string, lock: Lock): Promise<number> {
-  const server = await serve(join(work, "archive"));
-  try {
-    writeConfiguration(work, lock, server.port);
-    const started = performance.now();
-    const log = await run([...sandboxed(root, work), "mkosi", "--force", "build"]);
-    const seconds = (performance.now() - started) / 1000;
-    // The kernel image's name carries the root hash: proof that there is one, so that the two sides did the same.
-    if (!/-[0-9a-f]{64}\.efi/.test(log) || !existsSync(join(work, "out/image.raw.zst")))
-      throw fail("an image with a root hash from mkosi", "none");
-    return seconds;
-  } finally {
-    server.close();
+async function timeBuild(root: string, work: string): Promise<number> {
+  for (const folder of ["out", "workspace"]) {
+    rmSync(join(work, folder), { recursive: true, force: true });
+    mkdirSync(join(work, folder));
   }
+  const started = performance.now();
+  const log = await run([...sandboxed(root, work), "mkosi", "--force", "build"]);
+  const seconds = (performance.now() - started) / 1000;
+  // The kernel image's name carries the root hash: proof that there is one, so that the two sides did the same.
+  if (!/-[0-9a-f]{64}\.efi/.test(log) || !existsSync(join(work, "out/image.raw.zst")))
+    throw fail("an image with a root hash from mkosi", "none");
+  return seconds;
 }
