@@ -61,7 +61,7 @@ export const storageScenarios: readonly Scenario[] = [
         stdin: key.replace(/.$/, "x"),
       });
       expectNoMatch(await machine.succeeds("journalctl --no-pager -o cat"), RECOVERY_KEY, "journal");
-      const { stdout } = await machine.run(`grep -rlsF -- '${key}' /run /var /tmp --exclude-dir=secai-test`);
+      const { stdout } = await machine.run(`grep -rlsF --exclude-dir=secai-test -- '${key}' /run /var /tmp`);
       expectEqual(stdout.trim(), "", "files with the recovery key");
     },
   },
