@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { sha256 } from "../../attest/formats/digest.ts";
 import { type Manifest, parseManifest } from "../../attest/formats/manifest.ts";
 import { type Measurements, parseMeasurements } from "../../attest/measure/measurements.ts";
@@ -11,7 +11,7 @@ export interface Release {
   readonly rootHash: string;
   /** As the release states it in IMAGE_DIGEST. */
   readonly imageDigest: string;
-  /** From the partition labels' version: "0.1.0" of out/debian-13/0.1.0. */
+  /** As the manifest says; partitions and boot entries carry it in their names. */
   readonly version: string;
   /** @throws MeasureError MEASUREMENTS_MALFORMED */
   measurements(): Measurements;
@@ -37,7 +37,9 @@ export function loadRelease(dir: string): Release {
     dir: full,
     rootHash: line("ROOT_HASH"),
     imageDigest: existsSync(file("IMAGE_DIGEST")) ? line("IMAGE_DIGEST") : "",
-    version: basename(full),
+    get version() {
+      return this.manifest().tag;
+    },
     measurements: () => parseMeasurements(readFileSync(file("measurements.json"))),
     manifest: () => parseManifest(readFileSync(file("RELEASE_MANIFEST.json"))),
     services: () => readdirSync(file("services")).map((name) => name.replace(/\.mjs$/, "")),
