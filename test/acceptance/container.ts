@@ -1,6 +1,16 @@
+import { existsSync } from "node:fs";
 import { Container } from "../vm/container.ts";
 import { expectEqual, expectMatch } from "../vm/expect.ts";
 import type { Scenario } from "../vm/suite.ts";
+
+/** Whether the host has the hierarchy that a container's systemd lives in; a bare chroot or container may not (cgroups(7)). */
+function hasCgroups(): boolean {
+  return (
+    existsSync("/sys/fs/cgroup/cgroup.controllers") ||
+    existsSync("/sys/fs/cgroup/systemd") ||
+    existsSync("/sys/fs/cgroup/unified")
+  );
+}
 
 export const containerScenarios: readonly Scenario[] = [
   {
@@ -9,6 +19,7 @@ export const containerScenarios: readonly Scenario[] = [
     needs: "container",
     smoke: true,
     async run(test) {
+      if (!hasCgroups()) test.missing("control groups mounted at /sys/fs/cgroup, which systemd-nspawn needs");
       const started = performance.now();
       const container = await Container.start(test.bench, test.world.uniqueName("container"));
       try {
