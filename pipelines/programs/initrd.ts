@@ -192,7 +192,8 @@ function skeleton(): void {
 
 /** systemd starts as an initrd only where /etc/initrd-release is (systemd(1), bootup(7)). */
 function finish(kernel: string): void {
-  cpSync(flag("initrd-overlay"), work, { recursive: true });
+  // Verbatim: a relative link would otherwise be made absolute, into this sandbox.
+  cpSync(flag("initrd-overlay"), work, { recursive: true, verbatimSymlinks: true });
   tool("chmod", ["-R", "u=rwX,go=rX", work]);
   if (lstatSync(join(work, "etc/initrd-release"), { throwIfNoEntry: false }) === undefined)
     symlinkSync("../usr/lib/os-release", join(work, "etc/initrd-release"));
