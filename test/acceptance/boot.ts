@@ -1,3 +1,6 @@
+import { randomBytes } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { expectEqual, expectMatch, expectNone, expectTrue } from "../vm/expect.ts";
 import type { Scenario } from "../vm/suite.ts";
 
@@ -171,6 +174,27 @@ export const bootScenarios: readonly Scenario[] = [
       await machine.waitForRunning();
       const year = Number(await machine.succeeds("date +%Y"));
       expectTrue(year >= 2001, "a clock", String(year));
+    },
+  },
+  {
+    id: "bench.controls",
+    title: "The bench sees the screen, moves files, plugs USB sticks and notices ports that close",
+    needs: "fork",
+    async run(test) {
+      const machine = await test.fork();
+      const screen = join(machine.dir, "screen.png");
+      await machine.screenshot(screen);
+      expectEqual((await readFile(screen)).subarray(1, 4).toString("latin1"), "PNG", "a screenshot");
+      const content = randomBytes(1 << 20);
+      await machine.pushFile(content, "/run/secai-pushed");
+      expectTrue(content.equals(await machine.pullFile("/run/secai-pushed")), "the bytes that were pushed", "others");
+      const stick = join(machine.dir, "stick.img");
+      await writeFile(stick, Buffer.alloc(1 << 20));
+      await machine.plugUsb("stick", stick);
+      expectMatch(await machine.qmp.monitor("info usb"), /QEMU USB (HARDDRIVE|MSD)|usb-stick/i, "USB devices");
+      await machine.unplugUsb("stick");
+      await machine.succeeds("systemctl stop secure-ai-policy-engine.service");
+      await machine.waitForClosedPort(8500, test.bench.limits.command);
     },
   },
 ];

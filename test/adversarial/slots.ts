@@ -144,6 +144,19 @@ export const slotScenarios: readonly Scenario[] = [
     },
   },
   {
+    id: "reset.button",
+    title: "The reset button in the middle of work costs a boot, not the machine",
+    needs: "fork",
+    async run(test) {
+      const machine = await test.fork();
+      const before = await machine.bootId();
+      await machine.succeeds("(while :; do head -c 100000 /dev/urandom > /var/tmp/busy; done) >/dev/null 2>&1 &");
+      await machine.reset();
+      await machine.waitForBoot(before, test.bench.limits.boot);
+      await machine.waitForRunning();
+    },
+  },
+  {
     id: "clock.stopped",
     title: "A clock that jumps decades ahead or back does not stop the services",
     needs: "fork",

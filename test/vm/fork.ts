@@ -1,4 +1,4 @@
-import { cp, rename, stat } from "node:fs/promises";
+import { rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Bench } from "./bench.ts";
@@ -61,11 +61,6 @@ export async function fork(bench: Bench, frozen: Frozen, name: string): Promise<
   );
   await machine.qmp.execute("cont");
   return machine;
-}
-
-/** Copies what a power cut leaves of a machine that is off: its disk, for a scenario that moves it elsewhere. */
-export async function copyDisk(machine: Machine, path: string): Promise<void> {
-  await cp(join(machine.dir, "disk.qcow2"), path);
 }
 
 async function waitForStatus(qmp: QmpClient, command: string, done: (status: string) => boolean, limitMs: number): Promise<void> {

@@ -93,7 +93,6 @@ export class Machine {
 
   /** Panics the guest's kernel: its own way of dying, with nothing written back. */
   async crash(): Promise<void> {
-    await this.qmp.execute("inject-nmi").catch(() => undefined);
     this.run("echo c > /proc/sysrq-trigger", { timeoutMs: 5_000 }).catch(() => undefined);
     await this.waitForSerial(/Kernel panic - not syncing/, this.#bench.limits.command);
   }
