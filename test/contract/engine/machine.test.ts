@@ -112,14 +112,14 @@ describe("toolCommand", () => {
       withWorkspace(async ({ top: readable, cacheDir: writable }) => {
         const binds = [
           { src: readable, dst: "/in/r", writable: false },
-          { src: writable, dst: "/work/w", writable: true },
+          { src: writable, dst: "/place/w", writable: true },
         ];
-        const script = "touch /work/w/ok; (touch /in/r/no /usr/no /no) 2>/dev/null; pwd; env | sort";
-        const { stdout } = await tool(root, script, { binds, cwd: "/work/w", env: { A: "b c" } });
+        const script = "touch /place/w/ok; (touch /in/r/no /usr/no /no) 2>/dev/null; pwd; env | sort";
+        const { stdout } = await tool(root, script, { binds, cwd: "/place/w", env: { A: "b c" } });
         expect(await readdir(writable)).toEqual(["ok"]);
         expect(await readdir(readable)).toEqual([]);
         expect(stdout.split("\n").filter((line) => !/^(SHLVL|_|PWD|PATH)=/.test(line))).toEqual([
-          "/work/w",
+          "/place/w",
           "A=b c",
           "HOME=/tmp",
           "LANG=C.UTF-8",
