@@ -107,20 +107,20 @@ function writeArchive(work: string, lock: Lock): void {
 function writeConfiguration(work: string, lock: Lock, port: number): void {
   const keys = { SecureBootKey: "db.key", SecureBootCertificate: "db.crt" };
   const pcr = { SignExpectedPcrKey: "db.key", SignExpectedPcrCertificate: "db.crt" };
-  const keyLines = Object.entries({ ...keys, ...pcr }).map(([name, file]) => `${name}=/work/keys/${file}`);
+  const keyLines = Object.entries({ ...keys, ...pcr }).map(([name, file]) => `${name}=/peer/keys/${file}`);
   const lines = [
     ...["[Distribution]", "Distribution=debian", `Release=${SUITE}`, "Architecture=x86-64"],
     ...[`LocalMirror=http://127.0.0.1:${port}/`, "RepositoryKeyCheck=no"],
-    ...["[Output]", "Format=disk", "ImageId=peer", "Output=image", "OutputDirectory=/work/out"],
-    ...["CompressOutput=zstd", "CompressLevel=3", "RepartDirectories=/work/build/mkosi.repart"],
+    ...["[Output]", "Format=disk", "ImageId=peer", "Output=image", "OutputDirectory=/peer/out"],
+    ...["CompressOutput=zstd", "CompressLevel=3", "RepartDirectories=/peer/build/mkosi.repart"],
     ...["[Content]", "WithDocs=no", "WithRecommends=no", "Bootable=yes", "Bootloader=systemd-boot", "UnifiedKernelImages=yes"],
-    ...["Initrds=/work/initrd.zst", "KernelModulesInitrd=no", "KernelCommandLine=ro quiet", "SourceDateEpoch=1760000000"],
+    ...["Initrds=/peer/initrd.zst", "KernelModulesInitrd=no", "KernelCommandLine=ro quiet", "SourceDateEpoch=1760000000"],
     ...["Packages=", ...lock.roots.image.map(({ name }) => `    ${name}`)],
     ...["[Validation]", "SecureBoot=yes", "SignExpectedPcr=yes", ...keyLines],
     ...[
       "[Build]",
-      "PackageCacheDirectory=/work/packages",
-      "WorkspaceDirectory=/work/workspace",
+      "PackageCacheDirectory=/peer/packages",
+      "WorkspaceDirectory=/peer/workspace",
       "Incremental=no",
       "History=no",
       "",
@@ -155,7 +155,7 @@ function sandboxed(root: string, work: string): string[] {
     ...["bwrap", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--die-with-parent", "--cap-add", "ALL", "--clearenv"],
     ...["--setenv", "HOME", "/root", "--setenv", "PATH", "/usr/sbin:/usr/bin:/sbin:/bin", "--setenv", "LANG", "C.UTF-8"],
     ...["--bind", root, "/", "--proc", "/proc", "--dev", "/dev", "--ro-bind", "/sys", "/sys"],
-    ...["--tmpfs", "/tmp", "--tmpfs", "/run", "--tmpfs", "/var/tmp", "--bind", work, "/work", "--chdir", "/work/build", "--"],
+    ...["--tmpfs", "/tmp", "--tmpfs", "/run", "--tmpfs", "/var/tmp", "--bind", work, "/peer", "--chdir", "/peer/build", "--"],
   ];
 }
 
