@@ -10,19 +10,20 @@ import {
   bundleOf,
   DISK_FILE,
   IMAGE_DIGEST_FILE,
-  IMAGE_SBOM_FILE,
+  isSignedFile,
   MANIFEST_FILE,
   MEASUREMENTS_FILE,
   PROVENANCE_FILE,
   RELEASE_KEY_FILE,
-  UKI_FILE,
 } from "@secai/formats/release-layout";
-import { buildStatement, parseStatement, type Statement, subjectOf } from "@secai/formats/statement";
-import { CYCLONEDX_PREDICATE, MEASURED_BOOT_PREDICATE } from "@secai/formats/uris";
+import { releasePredicate } from "@secai/formats/release-statement";
+import { statementOf } from "@secai/formats/release-statements";
+import { buildStatement, parseStatement, type Statement, type Subject, subjectOf } from "@secai/formats/statement";
+import { RELEASE_PREDICATE } from "@secai/formats/uris";
 import { parseMeasurements } from "@secai/measure/measurements";
 import { loadSigningKey, type SigningKey } from "@secai/sign/key-file";
 import { signBlob, signStatement } from "@secai/sign/sign";
-import { type FileFact, type KnownFiles, takeInventory } from "@secai/verify/inventory";
+import { type KnownFiles, takeInventory } from "@secai/verify/inventory";
 import { knownBuilders, type VerifyPolicy } from "@secai/verify/release-policy";
 import type { Report } from "@secai/verify/report";
 import { verifyRelease } from "@secai/verify/verify-release";
@@ -117,26 +118,33 @@ async function addStatements(
     await writeFile(join(dir, name), content, { flag: "wx", mode: 0o644 });
     listed.set(name, { name, sha256: sha256(content), size: content.length });
   };
+  const about = (names: readonly string[]) => names.map((name) => subjectOf(name, need(listed, name).sha256 as Sha256));
   if (!inputs.has(IMAGE_DIGEST_FILE)) await add(IMAGE_DIGEST_FILE, Buffer.from(`sha256:${need(inputs, DISK_FILE).sha256}\n`));
-  const statements = readStatements(inputs);
-  for (const [name, statement] of Object.entries(statements)) await add(bundleOf(name), await signStatement(statement, key));
-  await add(MANIFEST_FILE, manifestBytes(buildManifest(manifestFacts(inputs, [...listed.values()], key, options))));
+  for (const name of [...inputs.keys()].filter(isSignedFile).sort()) {
+    const statement = statementAbout(name, content(inputs, name), about);
+    await add(bundleOf(name), await signStatement(statement, key));
+  }
+  const facts = manifestFacts(inputs, [...listed.values()], key, options);
+  await add(MANIFEST_FILE, manifestBytes(buildManifest(facts)));
+  await add(bundleOf(MANIFEST_FILE), await signStatement(releaseStatement(facts, about), key));
   const checksums = Buffer.from(buildChecksums(new Map([...listed].map(([name, file]) => [name, file.sha256 as Sha256]))));
   await add(CHECKSUMS_FILE, checksums);
   await add(CHECKSUMS_BUNDLE, signBlob(checksums, key));
   return [...listed.values()];
 }
 
-/** The statements that are signed one by one, by the file they belong to. */
-function readStatements(inputs: KnownFiles): Readonly<Record<string, Statement<unknown>>> {
-  const about = (...names: string[]) => names.map((name) => subjectOf(name, need(inputs, name).sha256));
-  const measurements = parseMeasurements(content(inputs, MEASUREMENTS_FILE));
-  const sbom = parseJson(content(inputs, IMAGE_SBOM_FILE), MAX_PAYLOAD_BYTES);
-  return {
-    [PROVENANCE_FILE]: parseStatement(content(inputs, PROVENANCE_FILE)),
-    [MEASUREMENTS_FILE]: buildStatement(MEASURED_BOOT_PREDICATE, about(DISK_FILE, UKI_FILE), measurements),
-    [IMAGE_SBOM_FILE]: buildStatement(CYCLONEDX_PREDICATE, about(DISK_FILE), sbom),
-  };
+type About = (names: readonly string[]) => readonly Subject[];
+
+/** The statement that a file's bundles carry: the file itself, or what the file says about its subjects. */
+function statementAbout(name: string, bytes: Buffer, about: About): Statement<unknown> {
+  const wanted = statementOf(name);
+  if (wanted?.subjects === undefined) return parseStatement(bytes);
+  const predicate = parseJson(bytes, MAX_PAYLOAD_BYTES);
+  return buildStatement(wanted.predicateType, about(wanted.subjects), predicate);
+}
+
+function releaseStatement({ recipe, version }: ManifestFacts, about: About): Statement<unknown> {
+  return buildStatement(RELEASE_PREDICATE, about([DISK_FILE, MANIFEST_FILE]), releasePredicate(recipe, version));
 }
 
 function manifestFacts(inputs: KnownFiles, files: readonly ListedFile[], key: SigningKey, options: FinishOptions): ManifestFacts {
@@ -156,7 +164,7 @@ function manifestFacts(inputs: KnownFiles, files: readonly ListedFile[], key: Si
   };
 }
 
-function need(inputs: KnownFiles, name: string): FileFact {
+function need<File>(inputs: ReadonlyMap<string, File>, name: string): File {
   const file = inputs.get(name);
   if (file === undefined) throw new ReleaseError("RELEASE_INPUT_MISSING", { expected: name, actual: "no such plain file" });
   return file;

@@ -2,12 +2,12 @@ import { FormatError } from "./errors.ts";
 import { type Shape, text } from "./shape.ts";
 
 /**
- * A name below the release directory: up to three parts of letters, digits and ". _ + -", none starting with a dot or a dash. No
+ * A name below the release directory: up to four parts of letters, digits and ". _ + -", none starting with a dot or a dash. No
  * spelling of it means another place, and no two of them look alike but for letter case (`lookAlikes` finds those).
  */
-const FILE_NAME = /^[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}(\/[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}){0,2}$/;
+const FILE_NAME = /^[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}(\/[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}){0,3}$/;
 
-export const fileNameShape: Shape<string> = text(FILE_NAME, 302);
+export const fileNameShape: Shape<string> = text(FILE_NAME, 403);
 
 export const isFileName = (name: string): boolean => FILE_NAME.test(name);
 

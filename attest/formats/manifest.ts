@@ -4,7 +4,18 @@ import { designationShape } from "./designation.ts";
 import { requireDistinct } from "./distinct.ts";
 import { FormatError } from "./errors.ts";
 import { fileNameShape } from "./file-name.ts";
-import { bundleOf, DISK_FILE, PROVENANCE_FILE, QCOW2_FILE, RELEASE_KEY_FILE, type Role, roleOf } from "./release-layout.ts";
+import {
+  bundleOf,
+  DISK_FILE,
+  ISO_FILE,
+  OCI_INDEX_FILE,
+  OVA_FILE,
+  PROVENANCE_FILE,
+  QCOW2_FILE,
+  RELEASE_KEY_FILE,
+  type Role,
+  roleOf,
+} from "./release-layout.ts";
 import { integer, list, literal, object, parseShape, type TypeOf, text } from "./shape.ts";
 import { lineShape, nameShape, sha256Shape, timestampShape, uriShape, versionShape } from "./shapes.ts";
 import { PROVENANCE_PREDICATE } from "./uris.ts";
@@ -26,7 +37,11 @@ export const manifestShape = object({
   binaries: list(digestOf),
   sboms: list(digestOf),
   trust_root: object({ name: fileNameShape, sha256: sha256Shape, fingerprint: sha256Shape }),
-  install_artifacts: object({ raw_zst: medium }, { qcow2: medium }),
+  install_artifacts: object({ raw_zst: medium }, { qcow2: medium, ova: medium, iso: medium, oci: medium }),
+  vex: list(digestOf),
+  tests: list(digestOf),
+  /** What the sealed root is, who may sign, and which release is current: see the files named. */
+  identity: object({}, { release_baseline: digestOf, key_manifest: digestOf, channel: digestOf }),
   provenance: object({ type: uriShape, file: fileNameShape, bundle: fileNameShape }),
   checksums: object({ file: fileNameShape, signature: fileNameShape }),
   build: object({ builder_id: uriShape, timestamp: timestampShape }, { commit_sha: text(/^[0-9a-f]{40}$/, 40) }),
@@ -64,13 +79,13 @@ export function buildManifest(facts: ManifestFacts): Manifest {
   const files = facts.files.map(({ name, sha256, size }) => ({ name, role: roleOf(name), sha256, size })).toSorted(byName);
   const having = (...roles: Role[]) =>
     files.filter(({ role }) => roles.includes(role)).map(({ name, sha256 }) => ({ name, sha256 }));
-  const mediumOf = (wanted: string) => {
+  const only = (role: Role) => having(role)[0];
+  const medium = (wanted: string) => {
     const found = files.find(({ name }) => name === wanted);
     return found && { name: found.name, sha256: found.sha256, size_bytes: found.size };
   };
-  const disk = mediumOf(DISK_FILE);
+  const disk = medium(DISK_FILE);
   const key = files.find(({ name }) => name === RELEASE_KEY_FILE);
-  const qcow2 = mediumOf(QCOW2_FILE);
   const manifest = {
     schema_version: MANIFEST_SCHEMA,
     tag: facts.version,
@@ -79,9 +94,18 @@ export function buildManifest(facts: ManifestFacts): Manifest {
     image: { name: DISK_FILE, digest: `sha256:${disk?.sha256}`, root_hash: facts.rootHash },
     deployment: { required_service_profile: "offline-private" },
     binaries: having("service"),
-    sboms: having("image-sbom", "service-sbom"),
+    sboms: having("image-sbom", "image-sbom-xml", "service-sbom"),
     trust_root: { name: RELEASE_KEY_FILE, sha256: key?.sha256, fingerprint: facts.keyFingerprint },
-    install_artifacts: { raw_zst: disk, ...(qcow2 && { qcow2 }) },
+    install_artifacts: present({
+      raw_zst: disk,
+      qcow2: medium(QCOW2_FILE),
+      ova: medium(OVA_FILE),
+      iso: medium(ISO_FILE),
+      oci: medium(OCI_INDEX_FILE),
+    }),
+    vex: having("vex", "vex-cyclonedx"),
+    tests: having("test-result"),
+    identity: present({ release_baseline: only("baseline"), key_manifest: only("key-manifest"), channel: only("channel") }),
     provenance: { type: PROVENANCE_PREDICATE, file: PROVENANCE_FILE, bundle: bundleOf(PROVENANCE_FILE) },
     checksums: { file: CHECKSUMS_FILE, signature: CHECKSUMS_BUNDLE },
     build: {
@@ -94,6 +118,10 @@ export function buildManifest(facts: ManifestFacts): Manifest {
   };
   return parseShape(manifestShape, manifest, "a release manifest");
 }
+
+/** Without the members that are undefined. */
+const present = (members: Readonly<Record<string, unknown>>) =>
+  Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
 
 export const manifestBytes = (manifest: Manifest): Buffer => Buffer.from(`${canonicalJson(manifest)}\n`);
 

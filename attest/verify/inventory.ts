@@ -42,7 +42,7 @@ export interface Inventory {
 export type KnownFiles = ReadonlyMap<string, FileFact>;
 
 const MAX_FILES = 4096;
-const MAX_DEPTH = 3;
+const MAX_DEPTH = 4;
 const READ_NO_FOLLOW = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 interface Found {

@@ -1,5 +1,5 @@
 import { CHECKSUMS_BUNDLE, CHECKSUMS_FILE } from "@secai/formats/checksums";
-import { placeOf, releasePlaces } from "@secai/formats/release-layout";
+import { bundleOf, isChecksummed, isSignedFile, mediumOf, placeOf, releasePlaces } from "@secai/formats/release-layout";
 import { about, type CheckResult, fail, notPresent, pass, type SubjectResult } from "./check.ts";
 import type { LayoutCode } from "./inventory.ts";
 import type { ReleaseCheck, ReleaseEvidence } from "./release-evidence.ts";
@@ -26,7 +26,7 @@ export const closedWorldCheck: ReleaseCheck = {
     const wrong = inventory.problems.map(({ path, code, actual }) => about(path, fail(code, LAYOUT_EXPECTED[code], actual)));
     const listed = checksums.state === "found" ? checksums.value : new Map<string, string>();
     const unlisted = [...inventory.files.keys()]
-      .filter((name) => name !== CHECKSUMS_FILE && name !== CHECKSUMS_BUNDLE && checksums.state === "found" && !listed.has(name))
+      .filter((name) => isChecksummed(name) && checksums.state === "found" && !listed.has(name))
       .map((name) => about(name, fail("FILE_UNLISTED", `an entry in ${CHECKSUMS_FILE}`, "none")));
     const results = [...wrong, ...unlisted, ...missingFiles(evidence, policy, listed)];
     return results.some(({ status }) => status === "fail") ? results : [about(".", pass), ...results];
@@ -44,15 +44,19 @@ function missingFiles(
   const missingPlaces = releasePlaces
     .filter(({ presence, pattern }) => presence !== "any" && ![...present, ...missingListed].some((name) => pattern.test(name)))
     .map(({ pattern }) => pattern.source.slice(1, -1).replaceAll("\\", ""));
+  const signed = [...new Set([...present, ...missingListed])].filter(isSignedFile).map(bundleOf);
+  const missingBundles = [CHECKSUMS_BUNDLE, ...signed].filter((name) => !present.has(name) && !missingListed.includes(name));
   const absence = (name: string): CheckResult => {
     const reason = declared.get(name);
     if (reason !== undefined && !listed.has(name) && isMedium(name)) return notPresent(`left out of the release: ${reason}`);
     return isForgone(name, policy) ? notPresent("left out by the caller") : fail("FILE_MISSING", name, "no such file");
   };
-  return [...missingListed, ...missingPlaces].map((name) => about(name, absence(name)));
+  return [...missingListed, ...missingPlaces, ...missingBundles].map((name) => about(name, absence(name)));
 }
 
-const isMedium = (name: string) => placeOf(name)?.presence === "medium";
+const isMedium = (name: string) => mediumOf(name) !== undefined && placeOf(name)?.role !== "disk";
 /** The disk itself may be left behind too: an auditor checks a release without fetching hundreds of megabytes. */
-export const isForgone = (name: string, policy: VerifyPolicy) =>
-  policy.without.includes(name) && (isMedium(name) || placeOf(name)?.role === "disk");
+export function isForgone(name: string, { without }: VerifyPolicy): boolean {
+  const medium = mediumOf(name);
+  return medium !== undefined && without.includes(medium);
+}

@@ -7,11 +7,12 @@ import { type Manifest, parseManifest } from "@secai/formats/manifest";
 import { type Provenance, parseProvenance } from "@secai/formats/provenance";
 import {
   bundleOf,
+  isSignedFile,
   MANIFEST_FILE,
   MEASUREMENTS_FILE,
   PROVENANCE_FILE,
   RELEASE_KEY_FILE,
-  SIGNED_FILES,
+  signedFileOf,
 } from "@secai/formats/release-layout";
 import { verifyStatementBundle } from "@secai/formats/signature";
 import { parseStatement, type Statement } from "@secai/formats/statement";
@@ -47,8 +48,10 @@ export type ReleaseCheck = Check<ReleaseEvidence, VerifyPolicy>;
 
 export function gatherEvidence(inventory: Inventory, policy: VerifyPolicy): ReleaseEvidence {
   const read = <T>(name: string, parse: (bytes: Buffer) => T) => derive(bytesOf(inventory, name), parse);
-  const bundleNames = [CHECKSUMS_BUNDLE, ...SIGNED_FILES.map(bundleOf)];
-  const bundles = new Map(bundleNames.map((name) => [name, read(name, parseBundle)] as const));
+  const signed = [...inventory.files.keys()].filter(isSignedFile);
+  const further = [...inventory.files.keys()].filter((name) => signedFileOf(name) !== undefined);
+  const bundleNames = new Set([CHECKSUMS_BUNDLE, ...signed.map(bundleOf), ...further]);
+  const bundles = new Map([...bundleNames].map((name) => [name, read(name, parseBundle)] as const));
   const ownKey = read(RELEASE_KEY_FILE, parsePublicKey);
   const key = chooseKey(policy, ownKey, bundles.get(CHECKSUMS_BUNDLE));
   const provenanceStatement = read(PROVENANCE_FILE, parseStatement);
@@ -59,7 +62,7 @@ export function gatherEvidence(inventory: Inventory, policy: VerifyPolicy): Rele
     checksums: read(CHECKSUMS_FILE, parseChecksums),
     manifest: read(MANIFEST_FILE, parseManifest),
     bundles,
-    payloads: new Map(SIGNED_FILES.map((name) => [name, payloadOf(bundles.get(bundleOf(name)), key)] as const)),
+    payloads: new Map(signed.map((name) => [name, payloadOf(bundles.get(bundleOf(name)), key)] as const)),
     provenanceStatement,
     provenance: derive(provenanceStatement, parseProvenance),
     measurements: read(MEASUREMENTS_FILE, parseMeasurements),

@@ -4,7 +4,7 @@ import { canonicalJson } from "@secai/formats/canonical-json";
 import { buildChecksums, CHECKSUMS_BUNDLE, CHECKSUMS_FILE } from "@secai/formats/checksums";
 import { sha256 } from "@secai/formats/digest";
 import { buildManifest, type Manifest, type ManifestFacts, manifestBytes } from "@secai/formats/manifest";
-import { bundleOf, isListed, MANIFEST_FILE, PROVENANCE_FILE } from "@secai/formats/release-layout";
+import { bundleOf, isChecksummed, isListed, MANIFEST_FILE, PROVENANCE_FILE } from "@secai/formats/release-layout";
 import type { Statement } from "@secai/formats/statement";
 import { statementBytes } from "@secai/formats/statement";
 import type { SigningKey } from "@secai/sign/key-file";
@@ -58,7 +58,7 @@ export function reseal(dir: string, key: SigningKey, change: Partial<ManifestFac
 
 /** Like `reseal`, but the manifest stays as somebody left it. */
 export function resealChecksums(dir: string, key: SigningKey): void {
-  const names = namesIn(dir).filter((name) => name !== CHECKSUMS_FILE && name !== CHECKSUMS_BUNDLE);
+  const names = namesIn(dir).filter(isChecksummed);
   const checksums = Buffer.from(buildChecksums(new Map(names.map((name) => [name, sha256(read(dir, name))]))));
   write(dir, CHECKSUMS_FILE, checksums);
   write(dir, CHECKSUMS_BUNDLE, signBlob(checksums, key));

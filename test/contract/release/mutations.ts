@@ -66,8 +66,8 @@ const layout: readonly Mutation[] = [
   { name: "an empty directory", fails: ["layout.closed-world:empty/"], apply: ({ dir }) => mkdirSync(join(dir, "empty")) },
   {
     name: "a directory too deep",
-    fails: ["layout.closed-world:a/b/c"],
-    apply: ({ dir }) => mkdirSync(join(dir, "a/b/c/d"), { recursive: true }),
+    fails: ["layout.closed-world:a/b/c/d"],
+    apply: ({ dir }) => mkdirSync(join(dir, "a/b/c/d/e"), { recursive: true }),
   },
   {
     name: "a directory in place of a file",
