@@ -177,14 +177,20 @@ export function roleOf(name: string): Role {
   return found.role;
 }
 
+/**
+ * A bundle of a second or later signer. Who signs later cannot list what the first has listed already, so nothing lists these: each must
+ * hold a signature that counts, and taking one away shows where more than one signer is needed.
+ */
+export const isFurtherBundle = (name: string): boolean => BUNDLE_NAME.exec(name)?.[2] !== undefined;
+
 /** Whether the manifest lists the file: all but itself with its bundles, and the checksums that cover them with theirs. */
 export function isListed(name: string): boolean {
   return isChecksummed(name) && name !== MANIFEST_FILE && signedFileOf(name) !== MANIFEST_FILE;
 }
 
-/** Whether SHA256SUMS lists the file: all but itself and its own bundles. */
+/** Whether SHA256SUMS lists the file: all but itself, its own bundles and those of later signers. */
 export function isChecksummed(name: string): boolean {
-  return name !== CHECKSUMS_FILE && signedFileOf(name) !== CHECKSUMS_FILE;
+  return !isFurtherBundle(name) && name !== CHECKSUMS_FILE && signedFileOf(name) !== CHECKSUMS_FILE;
 }
 
 /** The name by which media are left out and declared absent, or undefined for a file that is no medium. */
