@@ -59,6 +59,10 @@ const commands: Readonly<Record<string, Command>> = {
     sandboxes: true,
     load: async () => (await import("./image.ts")).runRelease,
   },
+  waivers: {
+    summary: "check the recorded reasons for vulnerabilities that are none",
+    load: async () => (await import("@secai/pipelines/vex/command")).runWaivers,
+  },
   clean: { summary: "remove build output; caches and keys stay", load: async () => (await import("./clean.ts")).runClean },
 };
 
