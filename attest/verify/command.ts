@@ -15,6 +15,7 @@ export const VERIFY_HELP = `secai verify: is this exactly what it says, and who 
 
   secai verify release DIR [options]     a release directory, offline
   secai verify runtime [options]         a running machine; see secai verify runtime --help
+  secai verify self-test                 this very verifier: does it refuse what it must?
 
 Exit status: 0 accepted, 1 rejected, 2 wrong use, 3 undecided, 70 our bug.
 `;
@@ -28,12 +29,14 @@ export async function runVerify(args: readonly string[], io: CommandIo): Promise
         return await (await import("./release-command.ts")).runVerifyRelease(rest, io);
       case "runtime":
         return await (await import("./runtime-command.ts")).runVerifyRuntime(rest, io);
+      case "self-test":
+        return await (await import("./self-test/command.ts")).runSelfTest(rest, io);
       case "--help":
       case "-h":
         io.stdout(VERIFY_HELP);
         return 0;
       default:
-        throw new VerifyError("VERIFY_USAGE", { expected: "release or runtime", actual: what ?? "nothing" });
+        throw new VerifyError("VERIFY_USAGE", { expected: "release, runtime or self-test", actual: what ?? "nothing" });
     }
   } catch (error) {
     return reportError(error, io);

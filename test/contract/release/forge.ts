@@ -1,12 +1,17 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { sign } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
+import { BUNDLE_MEDIA_TYPE } from "@secai/formats/bundle";
 import { canonicalJson } from "@secai/formats/canonical-json";
 import { buildChecksums, CHECKSUMS_BUNDLE, CHECKSUMS_FILE } from "@secai/formats/checksums";
 import { sha256 } from "@secai/formats/digest";
+import { preAuthEncoding } from "@secai/formats/dsse";
+import { hintOf } from "@secai/formats/keys";
 import { buildManifest, type Manifest, type ManifestFacts, manifestBytes } from "@secai/formats/manifest";
 import { bundleOf, isChecksummed, isListed, MANIFEST_FILE, PROVENANCE_FILE } from "@secai/formats/release-layout";
-import type { Statement } from "@secai/formats/statement";
+import type { Statement, Subject } from "@secai/formats/statement";
 import { statementBytes } from "@secai/formats/statement";
+import { IN_TOTO_PAYLOAD_TYPE } from "@secai/formats/uris";
 import type { SigningKey } from "@secai/sign/key-file";
 import { signBlob, signStatement } from "@secai/sign/sign";
 
@@ -56,8 +61,35 @@ export function reseal(dir: string, key: SigningKey, change: Partial<ManifestFac
   resealChecksums(dir, key);
 }
 
+/** A bundle around any payload whatever: what our own signer refuses to sign, others would. */
+export function signPayload(payload: Uint8Array, key: SigningKey, payloadType: string = IN_TOTO_PAYLOAD_TYPE): Buffer {
+  const sig = sign("sha256", preAuthEncoding(payloadType, payload), key.privateKey).toString("base64");
+  const bundle = {
+    mediaType: BUNDLE_MEDIA_TYPE,
+    verificationMaterial: { publicKey: { hint: hintOf(key) } },
+    dsseEnvelope: { payload: Buffer.from(payload).toString("base64"), payloadType, signatures: [{ sig }] },
+  };
+  return Buffer.from(`${canonicalJson(bundle)}\n`);
+}
+
+/** The statement inside a file's bundle. */
+export function statementIn(dir: string, file: string): Mutable {
+  const bundle = JSON.parse(read(dir, bundleOf(file)).toString()) as { dsseEnvelope: { payload: string } };
+  return JSON.parse(Buffer.from(bundle.dsseEnvelope.payload, "base64").toString()) as Mutable;
+}
+
+/** Signs the manifest's own statement about what now lies there. */
+function resealManifest(dir: string, key: SigningKey): void {
+  if (!existsSync(join(dir, bundleOf(MANIFEST_FILE)))) return;
+  const statement = statementIn(dir, MANIFEST_FILE);
+  const digest = (name: string) => ({ sha256: existsSync(join(dir, name)) ? sha256(read(dir, name)) : "0".repeat(64) });
+  statement.subject = (statement.subject as readonly Subject[]).map(({ name }) => ({ name, digest: digest(name) }));
+  write(dir, bundleOf(MANIFEST_FILE), signPayload(Buffer.from(`${canonicalJson(statement)}\n`), key));
+}
+
 /** Like `reseal`, but the manifest stays as somebody left it. */
 export function resealChecksums(dir: string, key: SigningKey): void {
+  resealManifest(dir, key);
   const names = namesIn(dir).filter(isChecksummed);
   const checksums = Buffer.from(buildChecksums(new Map(names.map((name) => [name, sha256(read(dir, name))]))));
   write(dir, CHECKSUMS_FILE, checksums);
@@ -66,8 +98,7 @@ export function resealChecksums(dir: string, key: SigningKey): void {
 
 /** Changes the statement about `file`, signs it and reseals. */
 export async function restate(dir: string, file: string, key: SigningKey, change: (statement: Mutable) => void): Promise<void> {
-  const bundle = JSON.parse(read(dir, bundleOf(file)).toString()) as { dsseEnvelope: { payload: string } };
-  const statement = JSON.parse(Buffer.from(bundle.dsseEnvelope.payload, "base64").toString()) as Mutable;
+  const statement = statementIn(dir, file);
   change(statement);
   write(dir, bundleOf(file), await signStatement(statement as unknown as Statement, key));
   if (file === PROVENANCE_FILE) write(dir, file, statementBytes(statement as unknown as Statement));

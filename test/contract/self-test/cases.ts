@@ -1,0 +1,5 @@
+import { mutationsOf } from "../release/mutations.ts";
+import type { Case } from "./scene.ts";
+
+/** Every case of the self-test. `names` are the files of the release that they start from. */
+export const allCases = (names: readonly string[]): readonly Case[] => [...mutationsOf(names)];

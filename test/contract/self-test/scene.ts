@@ -1,0 +1,81 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { canonicalJson } from "@secai/formats/canonical-json";
+import { sha256 } from "@secai/formats/digest";
+import { loadSigningKey } from "@secai/sign/key-file";
+import { type Evidence, printEvidence } from "@secai/verify/runtime-evidence";
+import { makeKeys, makeRelease } from "../release/fixture.ts";
+import type { Mutation, Scene } from "../release/mutations.ts";
+import { makeKey, NONCE, quoteOf, realEvidence, realMeasurements, type SoftKey } from "./machine.ts";
+
+/** What a case finds: a release, an older one, and what people hand to the verifier beside them. */
+export interface SelfTestScene extends Scene {
+  /** Folder of release, older and inputs: the "@" of a case's arguments. */
+  readonly root: string;
+  readonly inputs: string;
+  /** The attestation key of the machine, and what that machine says when all is well. */
+  readonly machine: SoftKey;
+  readonly evidence: Evidence;
+}
+
+/** A mutation with the question it spoils; the release's by default. */
+export interface Case extends Omit<Mutation, "apply"> {
+  readonly apply?: (scene: SelfTestScene) => void | Promise<void>;
+  readonly args?: readonly string[];
+  /** 1 by default: rejected. */
+  readonly exit?: 0 | 1 | 2 | 3;
+}
+
+const TRUST = ["--key", "@/inputs/release.pub", "--designation", "dev"];
+export const RELEASE_ARGS: readonly string[] = ["release", "@/release", "--release", "0.1.0", ...TRUST];
+export const EVIDENCE_ARGS: readonly string[] = ["--evidence", "@/inputs/evidence.json", "--nonce", NONCE];
+export const RUNTIME_ARGS: readonly string[] = ["runtime", "--release", "@/release", ...EVIDENCE_ARGS, ...TRUST];
+
+const ENGINE = "export {};\n";
+/** Measurements of the image whose evidence the machine shows; the boot files are the fixture's. */
+const { uki: _, bootloader: __, ...measured } = realMeasurements;
+
+/** Everything a case starts from, below `scratch`. Keys are made for it and thrown away with it. */
+export async function makeScene(scratch: string): Promise<SelfTestScene> {
+  const root = join(scratch, "root");
+  const at = (name: string) => join(root, name);
+  for (const name of ["inputs", "release", "older"]) mkdirSync(at(name), { recursive: true });
+  const keysOf = (name: string) => join(scratch, "keys", name);
+  for (const name of ["own", "stranger"]) makeKeys(keysOf(name));
+  const files = { ROOT_HASH: { content: `${String(measured.rootHash)}\n` }, "services/policy-engine.mjs": { content: ENGINE } };
+  await makeRelease(at("release"), keysOf("own"), { measurements: measured, files });
+  await makeRelease(at("older"), keysOf("own"), {
+    measurements: measured,
+    facts: { version: "0.0.9" },
+    files: { ...files, "uki.efi": { content: "an older kernel image\n" } },
+  });
+  const [key, stranger] = await Promise.all(["own", "stranger"].map((name) => loadSigningKey(join(keysOf(name), "release.key"))));
+  if (key === undefined || stranger === undefined) throw new Error("two keys were made");
+  writeFileSync(at("inputs/release.pub"), key.publicPem);
+  writeFileSync(at("inputs/stranger.pub"), stranger.publicPem);
+  const machine = makeKey();
+  const evidence = evidenceOf(machine);
+  writeFileSync(at("inputs/evidence.json"), printEvidence(evidence));
+  return { root, dir: at("release"), older: at("older"), inputs: at("inputs"), key, stranger, machine, evidence };
+}
+
+/** A machine that runs the fixture release: the logs and values of a real boot, quoted by `key`. */
+function evidenceOf(key: SoftKey): Evidence {
+  const real = realEvidence("plain");
+  return {
+    ...real,
+    quote: quoteOf(key, { pcrs: real.quote?.pcrs ?? new Map() }),
+    release: { imageId: "secai-os", imageVersion: "0.1.0" },
+    services: { "policy-engine": sha256(ENGINE) },
+  };
+}
+
+/** Puts another answer of the machine in the place of its genuine one. */
+export function answer({ inputs }: SelfTestScene, evidence: Evidence): void {
+  writeFileSync(join(inputs, "evidence.json"), printEvidence(evidence));
+}
+
+/** An input file with canonical JSON. */
+export function input({ inputs }: SelfTestScene, name: string, document: unknown): void {
+  writeFileSync(join(inputs, name), `${canonicalJson(document)}\n`);
+}
