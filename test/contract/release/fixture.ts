@@ -36,7 +36,7 @@ export function policyFor(keys: VerifyPolicy["keys"]): VerifyPolicy {
 export interface FixtureChanges {
   readonly facts?: Partial<BuildFacts>;
   readonly measurements?: Readonly<Record<string, unknown>>;
-  readonly files?: Readonly<Record<string, { readonly content: string } | undefined>>;
+  readonly files?: Readonly<Record<string, { readonly content: string | Uint8Array } | undefined>>;
   /** Sources that stand in for the contents above, e.g. files to link. */
   readonly sources?: FinishOptions["files"];
   readonly options?: Partial<FinishOptions>;
@@ -55,7 +55,7 @@ const sbom = (name: string) => ({
 /** A complete release with small contents, made by the code that makes real ones. */
 export async function makeRelease(out: string, keysDir: string, changes: FixtureChanges = {}): Promise<FinishedRelease> {
   const rootHash = sha256("root");
-  const built: Record<string, { readonly content: string }> = {
+  const built: Record<string, { readonly content: string | Uint8Array }> = {
     "disk.raw.zst": { content: "a compressed disk\n" },
     "disk.qcow2": { content: "the same disk for a virtual machine\n" },
     "uki.efi": { content: "a unified kernel image\n" },
@@ -66,7 +66,7 @@ export async function makeRelease(out: string, keysDir: string, changes: Fixture
     "sbom/policy-engine.cdx.json": sbom("policy-engine"),
   };
   const merged = Object.entries({ ...built, ...changes.files }).filter(([, source]) => source !== undefined);
-  const files = Object.fromEntries(merged) as Record<string, { readonly content: string }>;
+  const files = Object.fromEntries(merged) as Record<string, { readonly content: string | Uint8Array }>;
   files["measurements.json"] ??= {
     content: `${canonicalJson({ ...measurementsOf(files, rootHash), ...changes.measurements })}\n`,
   };
@@ -77,7 +77,7 @@ export async function makeRelease(out: string, keysDir: string, changes: Fixture
   return finishRelease({ files: { ...files, ...changes.sources }, out, keysDir, ...changes.options });
 }
 
-function measurementsOf(files: Readonly<Record<string, { readonly content: string }>>, rootHash: Sha256) {
+function measurementsOf(files: Readonly<Record<string, { readonly content: string | Uint8Array }>>, rootHash: Sha256) {
   const digest = (name: string) => sha256(files[name]?.content ?? name);
   const phases = BOOT_PHASES.map((_, index) => BOOT_PHASES.slice(0, index + 1).join(":"));
   const ready = digest(phases.at(-1) ?? "");
