@@ -19,8 +19,8 @@ reproducible: ## build the image again elsewhere and compare every byte
 	@npm run --silent reproducible
 verify-release: ## verify the newest release directory (DIR=... for another)
 	@npm run --silent verify-release -- $(DIR)
-release: ## build a release candidate: refuses drift from the lock
-	@npm run --silent release
+release: ## build a release candidate with every medium: refuses drift from the lock (RECIPE=debian-13)
+	@npm run --silent release -- $(RECIPE)
 bench: ## measure against peers in the same run
 	@npm run --silent bench
 lint: ## types, formatting, imports, architecture

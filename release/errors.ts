@@ -16,6 +16,21 @@ export const releaseErrors = {
     meaning: "A release that was just made does not verify, so it was thrown away.",
     fix: "Read the named checks; report this if the inputs are right.",
   },
+  TEST_RESULT_FOREIGN: {
+    exit: 1,
+    meaning: "A suite's report is about another image than the release's.",
+    fix: "Run the suite over this release: `make acceptance`.",
+  },
+  RELEASE_NOT_READY: {
+    exit: 1,
+    meaning: "Something stands between a release and the designation it was to get.",
+    fix: "Run `secai release check DIR --for DESIGNATION` and mend what it names.",
+  },
+  RELEASE_USAGE: {
+    exit: 2,
+    meaning: "A release command was asked for something it does not do.",
+    fix: "Run the command with --help.",
+  },
 } as const satisfies Catalogue;
 
 /** A release was not made; the output directory is as it was. */

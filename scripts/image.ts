@@ -1,20 +1,11 @@
-import { spawnSync } from "node:child_process";
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { relative } from "node:path";
 import { parseArgs } from "node:util";
-import { canonicalJson } from "@secai/formats/canonical-json";
-import { sha256 } from "@secai/formats/digest";
-import { defaultKeysDirectory } from "@secai/formats/keys";
-import { DISK_FILE, PROVENANCE_FILE, QCOW2_FILE } from "@secai/formats/release-layout";
-import { statementBytes } from "@secai/formats/statement";
-import { type Build, build, type Channel } from "@secai/pipelines/build";
-import { PipelineError } from "@secai/pipelines/errors";
+import { type Build, build } from "@secai/pipelines/build";
 import type { CommandIo } from "@secai/pipelines/io";
+import { prepare } from "@secai/pipelines/prepare";
 import { chooseReporter, createReporter, type Reporter } from "@secai/pipelines/progress/reporter";
-import { bytes } from "@secai/pipelines/progress/units";
-import { provenanceOf, releaseFiles } from "@secai/pipelines/statements";
 import { releaseSummary } from "@secai/pipelines/summary";
-import { finishRelease } from "@secai/release/bundle";
+import { type PublishOptions, publish, releaseDirectory } from "./publish-build.ts";
 
 const imageHelp = `secai image [RECIPE] [--json]
 
@@ -29,127 +20,58 @@ Examples:
   secai image recipes/debian-13.yaml --json
 `;
 
-const releaseHelp = `secai release [RECIPE] [--json]
+const releaseHelp = `secai release build [RECIPE] [--apply] [--json]
 
-Like \`secai image\`, and refuses when a locked package has left every mirror: a release is made from its lock or not at all.
+Like \`secai image\`, but a candidate for others: with every medium of the recipe, and refused when a locked package has left every mirror. A
+release is made from its lock or not at all. Without --apply it says what it would build.
+
+  --apply  build, sign and place it
+  --json   progress and result as one JSON event a line on standard output
 
 Examples:
-  secai release
-  secai release debian-13
+  secai release build
+  secai release build debian-13 --apply
 `;
 
-/** Size and change time of every file: enough to see that a release directory is the one we wrote. */
-function stamps(dir: string): Record<string, string> {
-  const files = readdirSync(dir, { recursive: true, withFileTypes: true }).filter((entry) => !entry.isDirectory());
-  const entries = files.map((entry): [string, string] => {
-    const path = join(entry.parentPath, entry.name);
-    const stat = lstatSync(path, { bigint: true });
-    return [relative(dir, path), `${stat.size}.${stat.mtimeNs}.${stat.ctimeNs}.${stat.ino}`];
-  });
-  return Object.fromEntries(entries.sort());
+interface Arguments {
+  readonly recipe: string;
+  readonly json: boolean;
+  readonly apply: boolean;
 }
 
-/** Remembers which build a release directory came from, so that nothing is signed again when nothing changed. */
-function publishedMark({ prepared }: Build, dir: string) {
-  const path = join(prepared.cacheDir, "published", `${sha256(dir)}.json`);
-  return {
-    holds(build: string): boolean {
-      try {
-        return readFileSync(path, "utf8") === canonicalJson({ build, files: stamps(dir) });
-      } catch {
-        return false;
-      }
-    },
-    write(build: string): void {
-      mkdirSync(join(prepared.cacheDir, "published"), { recursive: true });
-      writeFileSync(`${path}.${process.pid}`, canonicalJson({ build, files: stamps(dir) }));
-      renameSync(`${path}.${process.pid}`, path);
-    },
-  };
-}
-
-/** The commit, when the checkout is exactly it. */
-function cleanCommit(top: string): string | undefined {
-  const git = (...args: string[]) => spawnSync("git", ["-C", top, ...args], { encoding: "utf8" });
-  const status = git("status", "--porcelain");
-  const head = git("rev-parse", "HEAD").stdout?.trim() ?? "";
-  return status.status === 0 && status.stdout === "" && /^[0-9a-f]{40}$/.test(head) ? head : undefined;
-}
-
-function checkBudget({ prepared, result }: Build): void {
-  const { recipe } = prepared.source;
-  const size = releaseFiles(prepared.plan, result.records).get(DISK_FILE)?.size ?? 0;
-  if (size > recipe.sizeBudgetMiB * 2 ** 20) {
-    throw new PipelineError("IMAGE_TOO_LARGE", { expected: `at most ${recipe.sizeBudgetMiB} MiB`, actual: bytes(size) });
-  }
-}
-
-/** Signs and places a build; says whether there was anything to do. */
-async function publish(made: Build, io: CommandIo): Promise<{ dir: string; changed: boolean }> {
-  const { prepared, result } = made;
-  const { plan, source } = prepared;
-  const dir = join(io.top, "out", plan.recipe.id, plan.recipe.version);
-  const mark = publishedMark(made, dir);
-  const commitSha = cleanCommit(io.top);
-  const identity = sha256(
-    canonicalJson({
-      plan: plan.outputs,
-      keys: result.records.map(({ key }) => key),
-      release: prepared.keyring.publicFiles["release.pub"],
-      commitSha,
-    }),
-  );
-  if (existsSync(dir) && mark.holds(identity)) return { dir, changed: false };
-  checkBudget(made);
-  const records = releaseFiles(plan, result.records);
-  const outputs = Object.entries(plan.outputs).map(([name, ref]) => [name, { path: result.pathOf(ref) }] as const);
-  const provenance = statementBytes(provenanceOf(made, io.top, "dev"));
-  const absent = source.recipe.outputs.includes("qcow2")
-    ? undefined
-    : [{ name: QCOW2_FILE, reason: "not an output of this recipe" }];
-  await finishRelease({
-    files: { ...Object.fromEntries(outputs), [PROVENANCE_FILE]: { content: provenance } },
-    out: dir,
-    keysDir: defaultKeysDirectory(io.env),
-    records: Object.fromEntries([...records].map(([name, { digest, size }]) => [name, { sha256: digest, size }])),
-    ...(absent === undefined ? {} : { absent }),
-    ...(commitSha === undefined ? {} : { commitSha }),
-    // Copies: a virtual machine that writes to its disk image must not reach the cache.
-    link: false,
-  });
-  mark.write(identity);
-  return { dir, changed: true };
-}
-
-async function runBuild(args: string[], io: CommandIo, channel: Channel, help: string): Promise<number> {
-  const started = Date.now();
+/** What was asked for, or the exit status when there is nothing to do. */
+function parse(args: string[], io: CommandIo, help: string): Arguments | number {
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
-    options: { json: { type: "boolean" }, help: { type: "boolean", short: "h" } },
+    options: { json: { type: "boolean" }, apply: { type: "boolean" }, help: { type: "boolean", short: "h" } },
   });
   if (values.help === true || positionals.length > 1) {
     (values.help === true ? io.stdout : io.stderr)(help);
     return values.help === true ? 0 : 2;
   }
-  const json = values.json === true;
+  return { recipe: positionals[0] ?? "debian-13", json: values.json === true, apply: values.apply === true };
+}
+
+async function runBuild({ recipe, json }: Arguments, io: CommandIo, options: PublishOptions): Promise<number> {
+  const started = Date.now();
   const reporter = createReporter(chooseReporter(json ? process.stdout : process.stderr, io.env, json));
-  const made = await buildWith(reporter, positionals[0] ?? "debian-13", io, channel);
-  const { dir, changed } = await publish(made, io);
+  const made = await buildWith(reporter, recipe, io, options);
+  const { dir, changed } = await publish(made, io, options);
   if (json)
     io.stdout(`${JSON.stringify({ type: "release", dir, changed, drift: made.drift, time: new Date().toISOString() })}\n`);
   else io.stdout(releaseSummary({ dir, top: io.top, changed, elapsedMs: Date.now() - started }));
   return 0;
 }
 
-async function buildWith(reporter: Reporter, recipe: string, io: CommandIo, channel: Channel): Promise<Build> {
+async function buildWith(reporter: Reporter, recipe: string, io: CommandIo, { designation }: PublishOptions): Promise<Build> {
   const notice = (message: string) => reporter.report({ type: "notice", level: "info", message, time: new Date().toISOString() });
   try {
     return await build({
       top: io.top,
       recipe,
       env: io.env,
-      channel,
+      channel: designation === "dev" ? "dev" : "release",
       notice,
       report: reporter.report,
       ...(io.signal === undefined ? {} : { signal: io.signal }),
@@ -159,8 +81,28 @@ async function buildWith(reporter: Reporter, recipe: string, io: CommandIo, chan
   }
 }
 
-/** `secai image`. @throws RecipeError, LockError, FetchError, EngineError, PipelineError, ReleaseError */
-export const runImage = (args: string[], io: CommandIo): Promise<number> => runBuild(args, io, "dev", imageHelp);
+/** `secai image`. @throws RecipeError, LockError, FetchError, EngineError, PipelineError, VexError, ReleaseError */
+export async function runImage(args: string[], io: CommandIo): Promise<number> {
+  const asked = parse(args, io, imageHelp);
+  if (typeof asked === "number") return asked;
+  return await runBuild(asked, io, {
+    designation: "dev",
+    absence: "not made by secai image; secai release build makes every medium",
+  });
+}
 
-/** `secai release`. @throws as runImage, and LockError LOCK_DRIFT_REFUSED */
-export const runRelease = (args: string[], io: CommandIo): Promise<number> => runBuild(args, io, "release", releaseHelp);
+/** `secai release build`. @throws as runImage, and LockError LOCK_DRIFT_REFUSED */
+export async function runReleaseBuild(args: string[], io: CommandIo): Promise<number> {
+  const asked = parse(args, io, releaseHelp);
+  if (typeof asked === "number") return asked;
+  if (asked.apply) return await runBuild(asked, io, { designation: "candidate", absence: "not an output of this recipe" });
+  const { plan } = await prepare({ top: io.top, recipe: asked.recipe, env: io.env, notice: (line) => io.stderr(`${line}\n`) });
+  const files = Object.keys(plan.outputs).sort();
+  const dir = relative(io.top, releaseDirectory(io.top, plan));
+  if (asked.json) io.stdout(`${JSON.stringify({ schema: 1, applied: false, dir, steps: plan.steps.length, files })}\n`);
+  else
+    io.stdout(
+      `would run ${plan.steps.length} steps and make ${dir} with\n${files.map((name) => `  ${name}\n`).join("")}run again with --apply\n`,
+    );
+  return 0;
+}

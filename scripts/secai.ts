@@ -55,9 +55,9 @@ const commands: Readonly<Record<string, Command>> = {
     load: async () => (await import("@secai/verify/command")).runVerify,
   },
   release: {
-    summary: "build a release candidate; refuses drift from the lock",
+    summary: "build, sign, check, compare, promote and publish releases",
     sandboxes: true,
-    load: async () => (await import("./image.ts")).runRelease,
+    load: async () => (await import("./release.ts")).runRelease,
   },
   waivers: {
     summary: "check the recorded reasons for vulnerabilities that are none",

@@ -77,7 +77,8 @@ function releasing(holder: ChildProcess): FileLock {
   (holder.stdout as unknown as { unref(): void } | null)?.unref();
   return {
     async release() {
-      const gone = holder.exitCode === null ? once(holder, "exit") : Promise.resolve();
+      // A holder that was killed has a signal instead of an exit status, and says nothing any more.
+      const gone = holder.exitCode === null && holder.signalCode === null ? once(holder, "exit") : Promise.resolve();
       holder.ref();
       holder.stdin?.end();
       await gone;

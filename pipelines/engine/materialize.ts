@@ -46,7 +46,8 @@ export function createMaterializer(context: MaterializerContext): Materializer {
       case "output":
         return Promise.resolve(context.pathOf(input));
       case "source":
-        return once(`source ${input.path}`, () => snapshotSource(context, input.path));
+        // By content: two places of one npm package are one snapshot, and must not be made at the same time.
+        return once(`source ${context.plan.sources[input.path]}`, () => snapshotSource(context, input.path));
       case "program":
         return once(`program ${input.name}`, () => checkProgram(context, input.name));
       case "fetched":

@@ -2,6 +2,8 @@ import * as Enums from "@cyclonedx/cyclonedx-library/Enums";
 import { Bom, type BomRef, Component, Metadata, Vulnerability } from "@cyclonedx/cyclonedx-library/Models";
 import { sha256 } from "@secai/formats/digest";
 import { OPENVEX_CONTEXT, type OpenVex, openVexBytes } from "@secai/formats/openvex";
+import { PackageURL } from "packageurl-js";
+import type { LockedPackage } from "../lock/lock.ts";
 import { serializeDocument } from "../sbom/document.ts";
 import { uuidOfUrl } from "../sbom/uuid.ts";
 import type { Waiver, Waivers } from "./waivers.ts";
@@ -11,6 +13,11 @@ export interface VexSubject {
   readonly version: string;
   /** Package URL by name, of every package in the image. */
   readonly packages: ReadonlyMap<string, string>;
+}
+
+/** Package URL of a locked package; qualifiers of other tools' URLs for it may be more. */
+export function lockedPurl({ name, version, architecture }: LockedPackage): string {
+  return new PackageURL("deb", "debian", name, version, { arch: architecture }, undefined).toString();
 }
 
 /** The image as VEX names it; the statement that carries the document binds it to the image's digest. */

@@ -223,6 +223,15 @@ export function engineContract(name: string, createEngine: CreateEngine): void {
         expect(await text("write")).toBe("");
       }));
 
+    test("two sources with the same content are both there", () =>
+      withWorkspace(async (workspace) => {
+        for (const name of ["one", "two"]) await writeFile(join(workspace.top, name), "same");
+        const inputs = { "/in/a": { kind: "source", path: "one" }, "/in/b": { kind: "source", path: "two" } } as const;
+        const step = scriptStep("both", "cat /in/a /in/b > /out/result", { inputs });
+        const { text } = await build(workspace, planOf([step], { sources: digestSources(workspace.top, ["one", "two"]) }));
+        expect(await text("both")).toBe("samesame");
+      }));
+
     test("it is uid 0 without capabilities, on a machine called build, umask 022", () =>
       withWorkspace(async (workspace) => {
         const script = "{ id -u; uname -n; umask; sed -n 's/^CapEff:\\t*//p' /proc/self/status; } > /out/result";

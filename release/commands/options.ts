@@ -1,0 +1,54 @@
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { defaultKeysDirectory } from "@secai/formats/keys";
+import { loadSigningKey, type SigningKey } from "@secai/sign/key-file";
+import { ReleaseError } from "../errors.ts";
+import { TRUST_HELP, trustOptions } from "../gate/gate.ts";
+import type { ReleaseIo } from "../gate/io.ts";
+
+/** Options that every command has that changes a release. */
+export const commonOptions = {
+  ...trustOptions,
+  apply: { type: "boolean" },
+  json: { type: "boolean" },
+  help: { type: "boolean", short: "h" },
+} as const;
+
+export const COMMON_HELP = `${TRUST_HELP}
+
+  --apply               do it; without, only say what would be done
+  --json                one JSON document on standard output
+  --help`;
+
+type Options = NonNullable<Parameters<typeof parseArgs>[0]>["options"];
+
+/** @throws ReleaseError RELEASE_USAGE */
+export function parseOptions<const O extends Options>(args: readonly string[], options: O) {
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
+  } catch (cause) {
+    throw new ReleaseError("RELEASE_USAGE", { expected: "known options", actual: (cause as Error).message, cause });
+  }
+}
+
+/** The one directory a command is about, and what follows it. @throws ReleaseError RELEASE_USAGE */
+export function directoryFrom(positionals: readonly string[]): { readonly dir: string; readonly more: readonly string[] } {
+  const [dir, ...more] = positionals;
+  if (dir === undefined) throw new ReleaseError("RELEASE_USAGE", { expected: "a release directory", actual: "none" });
+  return { dir: dir.replace(/\/+$/, ""), more };
+}
+
+/** This user's own release key. @throws SignError */
+export function ownKey({ env }: ReleaseIo): Promise<SigningKey> {
+  return loadSigningKey(join(defaultKeysDirectory(env), "release.key"));
+}
+
+/** One document on standard output, or lines for people. */
+export function answer(
+  io: ReleaseIo,
+  json: boolean | undefined,
+  document: Readonly<Record<string, unknown>>,
+  text: string,
+): void {
+  io.stdout(json === true ? `${JSON.stringify({ schema: 1, ...document }, undefined, 2)}\n` : text);
+}
