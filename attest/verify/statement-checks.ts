@@ -1,69 +1,129 @@
 import { isDeepStrictEqual } from "node:util";
 import { parseJson } from "@secai/formats/canonical-json";
 import { MAX_PAYLOAD_BYTES } from "@secai/formats/dsse";
-import {
-  BOOT_LOADER_FILE,
-  DISK_FILE,
-  IMAGE_SBOM_FILE,
-  MEASUREMENTS_FILE,
-  PROVENANCE_FILE,
-  type Role,
-  roleOf,
-  UKI_FILE,
-} from "@secai/formats/release-layout";
+import { type Role, roleOf } from "@secai/formats/release-layout";
+import { releasePredicate } from "@secai/formats/release-statement";
+import { type FileStatement, statementOf } from "@secai/formats/release-statements";
 import { parseStatement, type Statement } from "@secai/formats/statement";
-import { CYCLONEDX_PREDICATE, MEASURED_BOOT_PREDICATE } from "@secai/formats/uris";
-import { about, type CheckResult, fail, notPresent, pass, type SubjectResult, undecided } from "./check.ts";
+import { about, type CheckResult, fail, notPresent, pass, type SubjectResult } from "./check.ts";
 import { derive, given, payloadIn, type ReleaseCheck, type ReleaseEvidence, when } from "./release-evidence.ts";
 
-/** The signature in a file's bundle, under the trusted key, over an in-toto payload. */
-function signatureCheck(id: string, file: string): ReleaseCheck {
+/** What a pair of checks, `<area>.signature` and `<area>.subject`, is about. */
+interface Area {
+  readonly area: string;
+  /** For people: "the signed baseline". */
+  readonly what: string;
+  readonly roles: readonly Role[];
+  readonly optional?: true;
+}
+
+const filesOf = ({ inventory }: ReleaseEvidence, roles: readonly Role[]) =>
+  [...inventory.files.keys()].filter((name) => roles.includes(roleOf(name)));
+
+/** Results by file, or that there is none. */
+function perFile(
+  evidence: ReleaseEvidence,
+  { roles, what }: Area,
+  resultsOf: (name: string) => readonly SubjectResult[],
+): CheckResult | readonly SubjectResult[] {
+  const files = filesOf(evidence, roles);
+  return files.length === 0 ? notPresent(`no file for ${what}`) : files.flatMap(resultsOf);
+}
+
+/** Signatures of trusted keys of the role that must sign such files, over an in-toto payload. */
+export function signatureCheck(area: Area): ReleaseCheck {
   return {
-    id,
-    title: `A trusted key signed the statement about ${file}`,
-    run: (evidence) => when(payloadIn(evidence, file), () => pass),
+    id: `${area.area}.signature`,
+    title: `A trusted key signed ${area.what}`,
+    asks: `Whether the bundle of each such file holds an in-toto statement that a key of the role that may sign it has signed. The key manifest says which keys those are; a key that was revoked, or was not valid yet or any more when the release was issued, does not count.`,
+    codes: ["BUNDLE_MISSING", "KEY_UNAVAILABLE", "EVIDENCE_UNUSABLE"],
+    ...(area.optional && { optional: true }),
+    run: (evidence) =>
+      perFile(evidence, area, (name) => [
+        about(
+          name,
+          when(payloadIn(evidence, name), () => pass),
+        ),
+      ]),
   };
 }
-export const provenanceSignatureCheck = signatureCheck("provenance.signature", PROVENANCE_FILE);
-export const measurementsSignatureCheck = signatureCheck("measurements.signature", MEASUREMENTS_FILE);
-export const sbomSignatureCheck = signatureCheck("sbom.signature", IMAGE_SBOM_FILE);
 
-export const provenanceStatementCheck: ReleaseCheck = {
-  id: "provenance.statement",
-  title: "The signed provenance is the one in the release, in a shape we know",
-  run: (evidence) =>
-    when(evidence.provenance, () =>
-      given(payloadIn(evidence, PROVENANCE_FILE), "the signed provenance", (payload) => {
-        const file = evidence.inventory.files.get(PROVENANCE_FILE)?.bytes;
-        return file !== undefined && payload.equals(file) ? pass : fail("STATEMENT_DIFFERS", "the signed bytes", "other bytes");
-      }),
-    ),
-};
+/** The signed statement says what the file beside it says, about the files of this release. */
+export function subjectCheck(area: Area): ReleaseCheck {
+  return {
+    id: `${area.area}.subject`,
+    title: `What was signed is ${area.what.replace(/^the signed /, "the ")} of this release`,
+    asks: `Whether the signed statement has the type that belongs to the file, says exactly what the file says, and is about the files it must be about, by their digests, and no others. A genuine statement of another release fails here.`,
+    codes: [
+      "PREDICATE_MISMATCH",
+      "SUBJECT_MISSING",
+      "SUBJECT_UNKNOWN",
+      "SUBJECT_MISMATCH",
+      "STATEMENT_DIFFERS",
+      "EVIDENCE_UNUSABLE",
+    ],
+    ...(area.optional && { optional: true }),
+    run: (evidence) => perFile(evidence, area, (name) => statementResults(evidence, name)),
+  };
+}
 
-/** What the build made. Keys and the signatures themselves come from elsewhere. */
-const BUILT: ReadonlySet<Role> = new Set<Role>([
-  "disk",
-  "disk-qcow2",
-  "uki",
-  "boot-loader",
-  "root-hash",
-  "measurements",
-  "service",
-  "image-sbom",
-  "service-sbom",
-]);
+function statementResults(evidence: ReleaseEvidence, name: string): readonly SubjectResult[] {
+  const wanted = statementOf(name);
+  if (wanted === undefined) return [];
+  const payload = payloadIn(evidence, name);
+  const signed = derive(payload, parseStatement);
+  if (signed.state !== "found") {
+    // What a trusted key signed and is no statement is wrong; what nobody trusted signed is the signature check's to refuse.
+    const found = payload.state === "found" ? when(signed, () => pass) : given(signed, "the signed statement", () => pass);
+    return [about(name, found)];
+  }
+  const { predicateType } = signed.value;
+  if (predicateType !== wanted.predicateType)
+    return [about(name, fail("PREDICATE_MISMATCH", wanted.predicateType, predicateType))];
+  return [about(name, predicateResult(evidence, name, wanted, signed.value)), ...subjectsOf(evidence, name, wanted, signed.value)];
+}
 
-export const provenanceSubjectCheck: ReleaseCheck = {
-  id: "provenance.subject",
-  title: "The provenance speaks of every built file, by its digest, and of nothing else",
-  run(evidence) {
-    if (evidence.provenanceStatement.state !== "found") return undecided("EVIDENCE_UNUSABLE", "the provenance cannot be used");
-    const built = [...evidence.inventory.files.keys()].filter((name) => BUILT.has(roleOf(name)));
-    return subjectResults(evidence, evidence.provenanceStatement.value, built);
-  },
-};
+function predicateResult(
+  { inventory, manifest }: ReleaseEvidence,
+  name: string,
+  { from }: FileStatement,
+  { predicate }: Statement,
+): CheckResult {
+  const differs = fail("PREDICATE_MISMATCH", "the content of the file", "other content");
+  if (from === "manifest")
+    return given(manifest, "the manifest", ({ recipe, tag }) =>
+      isDeepStrictEqual({ ...predicate }, { ...releasePredicate(recipe, tag) }) ? pass : differs,
+    );
+  const bytes = inventory.files.get(name)?.bytes;
+  return bytes !== undefined && hasContent(bytes, predicate) ? pass : differs;
+}
 
-function subjectResults(evidence: ReleaseEvidence, statement: Statement, wanted: readonly string[]): readonly SubjectResult[] {
+function hasContent(bytes: Buffer, value: unknown): boolean {
+  const content = derive({ state: "found", value: bytes }, (read) => parseJson(read, MAX_PAYLOAD_BYTES));
+  return content.state === "found" && isDeepStrictEqual(content.value, value);
+}
+
+/** Subjects by their digests. An older key manifest was signed as the current one, so it is compared under its own name here. */
+function subjectsOf(
+  evidence: ReleaseEvidence,
+  name: string,
+  { subjects }: FileStatement,
+  statement: Statement,
+): readonly SubjectResult[] {
+  if (roleOf(name) !== "old-key-manifest") return subjectResults(evidence, statement, subjects ?? []);
+  return subjectResults(
+    evidence,
+    { ...statement, subject: statement.subject.map((one) => (subjects?.includes(one.name) ? { ...one, name } : one)) },
+    [name],
+  );
+}
+
+/** Each wanted file is a subject, and each subject a file of this release with that digest. */
+export function subjectResults(
+  evidence: ReleaseEvidence,
+  statement: Statement,
+  wanted: readonly string[],
+): readonly SubjectResult[] {
   const claimed = new Map(statement.subject.map(({ name, digest }) => [name, digest.sha256]));
   const forgotten = wanted
     .filter((name) => !claimed.has(name))
@@ -83,87 +143,29 @@ function subjectResult({ inventory, checksums }: ReleaseEvidence, name: string, 
     : fail("SUBJECT_MISMATCH", claimed, listed);
 }
 
-export const provenanceBuilderCheck: ReleaseCheck = {
-  id: "provenance.builder",
-  title: "A trusted builder made it",
-  run: ({ provenance, manifest }, { builders }) =>
-    given(provenance, "the provenance", ({ runDetails: { builder } }) => {
-      if (!builders.includes(builder.id)) return fail("BUILDER_UNTRUSTED", builders.join(" or "), builder.id);
-      return given(manifest, "the manifest", ({ build }) =>
-        build.builder_id === builder.id ? pass : fail("BUILDER_UNTRUSTED", build.builder_id, builder.id),
-      );
-    }),
-};
+const areas = {
+  measurements: { area: "measurements", what: "the signed measurements", roles: ["measurements"] },
+  sbom: { area: "sbom", what: "the signed SBOMs", roles: ["image-sbom", "service-sbom"] },
+  baseline: { area: "baseline", what: "the signed baseline", roles: ["baseline"], optional: true },
+  vex: { area: "vex", what: "the signed VEX document", roles: ["vex"], optional: true },
+  tests: { area: "tests", what: "the signed test results", roles: ["test-result"], optional: true },
+  channel: { area: "channel", what: "the signed channel file", roles: ["channel"], optional: true },
+  manifest: { area: "manifest", what: "the signed release statement", roles: ["manifest"] },
+} as const satisfies Readonly<Record<string, Area>>;
 
-export const provenanceDependenciesCheck: ReleaseCheck = {
-  id: "provenance.dependencies",
-  title: "The provenance names recipe, lock and other inputs by digest, and no output among them",
-  run: ({ provenance, provenanceStatement }) =>
-    given(provenance, "the provenance", ({ buildDefinition: { externalParameters, resolvedDependencies } }) => {
-      const known = new Set(resolvedDependencies.map(({ digest }) => digest.sha256));
-      const { recipe, lock } = externalParameters;
-      const unnamed = [recipe, lock].find(({ sha256 }) => !known.has(sha256));
-      if (unnamed !== undefined) return fail("DEPENDENCY_MISSING", unnamed.path, "not among the dependencies");
-      if (resolvedDependencies.length < 3) return fail("DEPENDENCY_MISSING", "inputs besides recipe and lock", "none");
-      const outputs = provenanceStatement.state === "found" ? provenanceStatement.value.subject : [];
-      const output = outputs.find(({ digest }) => known.has(digest.sha256));
-      return output === undefined ? pass : fail("DEPENDENCY_IS_OUTPUT", "inputs only", output.name);
-    }),
-};
+export const provenanceSignatureCheck = signatureCheck({
+  area: "provenance",
+  what: "the signed provenance",
+  roles: ["provenance"],
+});
 
-/** Of a statement whose predicate is the content of a file: type, predicate and subjects. */
-function predicateResults(
-  evidence: ReleaseEvidence,
-  file: string,
-  predicateType: string,
-  subjects: readonly string[],
-): readonly SubjectResult[] {
-  const signed = derive(payloadIn(evidence, file), parseStatement);
-  if (signed.state !== "found")
-    return [
-      about(
-        file,
-        given(signed, "the signed statement", () => pass),
-      ),
-    ];
-  const statement = signed.value;
-  if (statement.predicateType !== predicateType)
-    return [about(file, fail("PREDICATE_MISMATCH", predicateType, statement.predicateType))];
-  const bytes = evidence.inventory.files.get(file)?.bytes;
-  const same = bytes !== undefined && hasContent(bytes, statement.predicate);
-  return [
-    about(file, same ? pass : fail("PREDICATE_MISMATCH", "the content of the file", "other content")),
-    ...subjectResults(evidence, statement, subjects),
-  ];
-}
-
-function hasContent(bytes: Buffer, value: unknown): boolean {
-  const content = derive({ state: "found", value: bytes }, (given) => parseJson(given, MAX_PAYLOAD_BYTES));
-  return content.state === "found" && isDeepStrictEqual(content.value, value);
-}
-
-export const measurementsSubjectCheck: ReleaseCheck = {
-  id: "measurements.subject",
-  title: "The signed measurements are the ones in the release, about this disk and kernel image",
-  run: (evidence) => predicateResults(evidence, MEASUREMENTS_FILE, MEASURED_BOOT_PREDICATE, [DISK_FILE, UKI_FILE]),
-};
-
-export const sbomSubjectCheck: ReleaseCheck = {
-  id: "sbom.subject",
-  title: "The signed SBOM is the one in the release, about this disk",
-  run: (evidence) => predicateResults(evidence, IMAGE_SBOM_FILE, CYCLONEDX_PREDICATE, [DISK_FILE]),
-};
-
-export const measurementsFilesCheck: ReleaseCheck = {
-  id: "measurements.files",
-  title: "The measurements are well formed and were made of these very boot files",
-  run: ({ measurements, inventory }) =>
-    when(measurements, ({ uki, bootloader }) => {
-      const wrong = [
-        { name: UKI_FILE, expected: uki.sha256 },
-        { name: BOOT_LOADER_FILE, expected: bootloader.sha256 },
-      ].find(({ name, expected }) => inventory.files.get(name)?.sha256 !== expected);
-      if (wrong === undefined) return pass;
-      return fail("SUBJECT_MISMATCH", wrong.expected, `${wrong.name}: ${inventory.files.get(wrong.name)?.sha256 ?? "missing"}`);
-    }),
+/** Signature and subject checks of every statement but the provenance, which is itself the statement. */
+export const statementChecks: Readonly<Record<keyof typeof areas, readonly ReleaseCheck[]>> = {
+  measurements: [signatureCheck(areas.measurements), subjectCheck(areas.measurements)],
+  sbom: [signatureCheck(areas.sbom), subjectCheck(areas.sbom)],
+  baseline: [signatureCheck(areas.baseline), subjectCheck(areas.baseline)],
+  vex: [signatureCheck(areas.vex), subjectCheck(areas.vex)],
+  tests: [signatureCheck(areas.tests), subjectCheck(areas.tests)],
+  channel: [signatureCheck(areas.channel), subjectCheck(areas.channel)],
+  manifest: [signatureCheck(areas.manifest), subjectCheck(areas.manifest)],
 };

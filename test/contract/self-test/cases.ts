@@ -1,5 +1,11 @@
 import { mutationsOf } from "../release/mutations.ts";
+import { damagedFiles } from "./files.ts";
 import type { Case } from "./scene.ts";
+import { spoiledStatements } from "./statements.ts";
 
 /** Every case of the self-test. `names` are the files of the release that they start from. */
-export const allCases = (names: readonly string[]): readonly Case[] => [...mutationsOf(names)];
+export const allCases = (names: readonly string[]): readonly Case[] => [
+  ...mutationsOf(names),
+  ...damagedFiles(names),
+  ...spoiledStatements(names),
+];
