@@ -5,6 +5,7 @@ import { literal, object, parseShape, table } from "@secai/formats/shape";
 import { lineShape, sha256Shape } from "@secai/formats/shapes";
 import { MAX_EVENT_LOG_BYTES } from "@secai/measure/event-log";
 import { MAX_USERSPACE_LOG_BYTES } from "@secai/measure/userspace-log";
+import { collectState } from "./runtime-collect-state.ts";
 import type { Evidence } from "./runtime-evidence.ts";
 import { readWhole } from "./runtime-files.ts";
 import { MACHINE_TPM, quoteTpm, type TpmAccess } from "./runtime-tpm.ts";
@@ -78,7 +79,7 @@ function allowedServices(): Evidence["services"] {
 
 /**
  * Gathers the evidence of the machine this runs on. Needs root. Without a TPM there is no quote, which no verifier accepts.
- * @throws RuntimeError TPM_COMMAND_FAILED, EVIDENCE_TOO_LARGE; FormatError for a service manifest that is none
+ * @throws RuntimeError TPM_COMMAND_FAILED, STATE_COMMAND_FAILED, EVIDENCE_TOO_LARGE; FormatError for a service manifest that is none
  */
 export function collectEvidence(nonce: string, tpm: TpmAccess = MACHINE_TPM): Evidence {
   return {
@@ -91,5 +92,6 @@ export function collectEvidence(nonce: string, tpm: TpmAccess = MACHINE_TPM): Ev
     root: rootState(),
     release: parseImageRelease(readLimited("/usr/lib/os-release", MAX_SMALL_BYTES)?.toString("utf8") ?? ""),
     services: allowedServices(),
+    running: collectState(tpm.scratch),
   };
 }

@@ -16,6 +16,11 @@ export const runtimeErrors = {
     meaning: "A TPM command failed, printed too much or did not end in time.",
     fix: "Run as root, and look at the command's own message; then try again.",
   },
+  STATE_COMMAND_FAILED: {
+    exit: 3,
+    meaning: "A program of the machine that says how it runs failed, printed too much or did not end in time.",
+    fix: "Run as root on a machine that has come up, and look at the program's own message; then try again.",
+  },
   RUNTIME_USAGE: {
     exit: 2,
     meaning: "The command line of a runtime check is wrong.",

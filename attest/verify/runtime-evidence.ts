@@ -2,9 +2,10 @@ import { base64Text, parseBase64 } from "@secai/formats/base64";
 import { canonicalJson, parseCanonicalJson } from "@secai/formats/canonical-json";
 import type { Sha256 } from "@secai/formats/digest";
 import { FormatError } from "@secai/formats/errors";
-import { literal, object, parseShape, type Shape, table, text } from "@secai/formats/shape";
+import { literal, object, parseShape, table, text } from "@secai/formats/shape";
 import { sha256Shape } from "@secai/formats/shapes";
 import { RuntimeError } from "./runtime-errors.ts";
+import { nullable, type RunningState, stateShape } from "./runtime-state.ts";
 
 /** Largest evidence document, in bytes: two logs of at most 1 MiB in base64, and the rest. */
 export const MAX_EVIDENCE_BYTES = 4 * 1024 * 1024;
@@ -13,15 +14,7 @@ const MAX_LOG_BASE64 = 1_500_000;
 /** The verifier's challenge: 16 to 32 bytes as lower-case hex. */
 export const NONCE = /^([0-9a-f]{2}){16,32}$/;
 
-function nullable<T>(shape: Shape<T>): Shape<T | null> {
-  return {
-    schema: { anyOf: [{ type: "null" }, shape.schema] },
-    mistake: (value, path) => (value === null ? undefined : shape.mistake(value, path)),
-  };
-}
-
-const wireShape = object({
-  schema: literal(1),
+const bootShape = {
   nonce: text(NONCE, 64),
   /** Null: the machine has no TPM. */
   quote: nullable(
@@ -46,7 +39,11 @@ const wireShape = object({
   release: object({ imageId: text(/^[a-z0-9._-]{0,64}$/, 64), imageVersion: text(/^[0-9A-Za-z.+~-]{0,64}$/, 64) }),
   /** Digest of each bundle that the sealed manifest lets run, by service. */
   services: nullable(table(/^[a-z0-9][a-z0-9-]{0,63}$/, sha256Shape)),
-});
+};
+/** Version 1: the boot alone, as the collectors of earlier releases answer. */
+const firstShape = object({ schema: literal(1), ...bootShape });
+/** Version 2 adds the running system. */
+const wireShape = object({ schema: literal(2), ...bootShape, running: stateShape });
 
 interface RootState {
   readonly verity: "verified" | "corrupted" | "absent";
@@ -76,6 +73,8 @@ export interface Evidence {
   readonly release: { readonly imageId: string; readonly imageVersion: string };
   /** What the sealed service manifest, services.json, lets run: digest by service. */
   readonly services: Readonly<Record<string, string>> | undefined;
+  /** A snapshot of the running system: what no PCR covers. Undefined in evidence of version 1. */
+  readonly running: RunningState | undefined;
 }
 
 function optionalBytes(encoded: string | null): Uint8Array | undefined {
@@ -84,7 +83,11 @@ function optionalBytes(encoded: string | null): Uint8Array | undefined {
 
 /** @throws FormatError */
 function decode(bytes: Uint8Array): Evidence {
-  const wire = parseShape(wireShape, parseCanonicalJson(bytes, MAX_EVIDENCE_BYTES), "a machine's evidence");
+  const value = parseCanonicalJson(bytes, MAX_EVIDENCE_BYTES);
+  const first = (Object(value) as { schema?: unknown }).schema === 1;
+  const { schema: _, ...wire } = first
+    ? { ...parseShape(firstShape, value, "a machine's evidence"), running: undefined }
+    : parseShape(wireShape, value, "a machine's evidence");
   const { quote } = wire;
   return {
     ...wire,
@@ -120,7 +123,7 @@ export function printEvidence(evidence: Evidence): string {
   const { quote, eventLog, userspaceLog } = evidence;
   const document = {
     ...evidence,
-    schema: 1,
+    schema: evidence.running === undefined ? 1 : 2,
     quote:
       quote === undefined
         ? null
