@@ -26,6 +26,11 @@ export const releaseErrors = {
     meaning: "Something stands between a release and the designation it was to get.",
     fix: "Run `secai release check DIR --for DESIGNATION` and mend what it names.",
   },
+  REBUILD_SOURCES_DIFFER: {
+    exit: 2,
+    meaning: "The checkout does not hold the sources that a release was built from.",
+    fix: "Check out the commit that the provenance names, then run the command again.",
+  },
   RELEASE_USAGE: {
     exit: 2,
     meaning: "A release command was asked for something it does not do.",

@@ -63,6 +63,11 @@ const commands: Readonly<Record<string, Command>> = {
     summary: "check the recorded reasons for vulnerabilities that are none",
     load: async () => (await import("@secai/pipelines/vex/command")).runWaivers,
   },
+  rebuild: {
+    summary: "build a release again from its provenance and sign the verdict",
+    sandboxes: true,
+    load: async () => (await import("./rebuild.ts")).runRebuild,
+  },
   clean: { summary: "remove build output; caches and keys stay", load: async () => (await import("./clean.ts")).runClean },
 };
 
