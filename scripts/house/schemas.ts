@@ -1,0 +1,47 @@
+import { baselineShape } from "@secai/formats/baseline";
+import { dsseBundleShape, messageBundleShape } from "@secai/formats/bundle";
+import { envelopeShape } from "@secai/formats/dsse";
+import { manifestShape } from "@secai/formats/manifest";
+import { openVexShape } from "@secai/formats/openvex";
+import { provenanceShape } from "@secai/formats/provenance";
+import { rebuildShape } from "@secai/formats/rebuild";
+import { releasePredicateShape } from "@secai/formats/release-statement";
+import type { JsonSchema, Shape } from "@secai/formats/shape";
+import { statementShape } from "@secai/formats/statement";
+import { testResultShape } from "@secai/formats/test-result";
+import { vsaShape } from "@secai/formats/vsa";
+import { measurementsShape } from "@secai/measure/measurements";
+import { waiversShape } from "@secai/pipelines/vex/waivers";
+
+/** Every document that leaves or enters this project as JSON, by the name of its schema in docs/schemas/. */
+export const documents: Readonly<Record<string, { readonly title: string; readonly shape: Shape<unknown> }>> = {
+  "release-manifest": { title: "RELEASE_MANIFEST.json, schema 3", shape: manifestShape },
+  statement: { title: "in-toto Statement v1", shape: statementShape },
+  "dsse-envelope": { title: "DSSE envelope v1", shape: envelopeShape },
+  "bundle-statement": { title: "Sigstore bundle v0.3 of a statement, as this project writes it", shape: dsseBundleShape },
+  "bundle-file": { title: "Sigstore bundle v0.3 of a file, as this project writes it", shape: messageBundleShape },
+  "predicate-provenance": { title: "SLSA provenance v1 of an image build", shape: provenanceShape },
+  "predicate-measured-boot": { title: "measurements.json", shape: measurementsShape },
+  "predicate-baseline": { title: "baseline.json", shape: baselineShape },
+  "predicate-test-result": { title: "in-toto test-result v0.1 of a suite", shape: testResultShape },
+  "predicate-release": { title: "in-toto release v0.1", shape: releasePredicateShape },
+  "predicate-vsa": { title: "SLSA verification summary v1", shape: vsaShape },
+  "predicate-openvex": { title: "OpenVEX 0.2.0", shape: openVexShape },
+  "predicate-rebuild": { title: "A rebuild's verdict", shape: rebuildShape },
+  waivers: { title: "recipes/waivers/RECIPE.yaml", shape: waiversShape },
+};
+
+/** The published form: JSON Schema, draft 2020-12. */
+export function publishedSchema(name: string): JsonSchema {
+  const document = documents[name];
+  if (document === undefined) throw new RangeError(`no document ${name}`);
+  return {
+    $schema: "https://json-schema.org/draft/2020-12/schema",
+    $id: `urn:secai-os:schema:${name}`,
+    title: document.title,
+    ...document.shape.schema,
+  };
+}
+
+/** The bytes of docs/schemas/NAME.schema.json. */
+export const schemaFile = (name: string): string => `${JSON.stringify(publishedSchema(name), undefined, 1)}\n`;
