@@ -82,7 +82,7 @@ async function runCases(corpus: Corpus, cases: readonly SelfTestCase[]): Promise
   }
 }
 
-/** The command that people run, with nothing of their environment: no keys of their own, no settings. */
+/** The command that people run, with nothing of their environment: no settings, and no keys of their own. */
 export const verify: Verify = async (args) => {
   let [stdout, stderr] = ["", ""];
   const exit = await runVerify(args, {
@@ -92,7 +92,7 @@ export const verify: Verify = async (args) => {
     stderr: (text) => {
       stderr += text;
     },
-    env: {},
+    env: { SECAI_KEYS: "/nonexistent" },
   });
   return { exit, stdout, stderr };
 };

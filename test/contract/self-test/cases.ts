@@ -1,5 +1,8 @@
 import { mutationsOf } from "../release/mutations.ts";
 import { damagedFiles } from "./files.ts";
+import { harmless } from "./harmless.ts";
+import { questions } from "./questions.ts";
+import { runtimeCases } from "./runtime.ts";
 import type { Case } from "./scene.ts";
 import { spoiledStatements } from "./statements.ts";
 
@@ -8,4 +11,7 @@ export const allCases = (names: readonly string[]): readonly Case[] => [
   ...mutationsOf(names),
   ...damagedFiles(names),
   ...spoiledStatements(names),
+  ...runtimeCases,
+  ...questions,
+  ...harmless,
 ];

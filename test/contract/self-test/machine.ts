@@ -25,6 +25,7 @@ const sized = (bytes: Uint8Array) => Buffer.concat([u16(bytes.length), bytes]);
 
 export interface SoftKey {
   readonly privateKey: KeyObject;
+  readonly publicKey: KeyObject;
   /** TPM2B_PUBLIC. */
   readonly publicArea: Buffer;
 }
@@ -32,7 +33,7 @@ export interface SoftKey {
 /** TPMT_PUBLIC of an ECDSA key on P-256 (TPM 2.0 Part 2, 12.2.4). */
 export function makeKey(attributes = PROPER_ATTRIBUTES): SoftKey {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  return { privateKey, publicArea: publicAreaOf(publicKey, attributes) };
+  return { privateKey, publicKey, publicArea: publicAreaOf(publicKey, attributes) };
 }
 
 function publicAreaOf(publicKey: KeyObject, attributes: number): Buffer {

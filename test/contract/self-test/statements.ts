@@ -1,6 +1,5 @@
 import { canonicalJson } from "@secai/formats/canonical-json";
 import { bundleOf, isSignedFile, MANIFEST_FILE, PROVENANCE_FILE } from "@secai/formats/release-layout";
-import type { Subject } from "@secai/formats/statement";
 import { signBlob } from "@secai/sign/sign";
 import {
   type Mutable,
@@ -40,8 +39,7 @@ const restated =
   };
 
 const payloadOf = (dir: string, file: string): Buffer => Buffer.from(`${canonicalJson(statementIn(dir, file))}\n`);
-const firstSubject = ({ subject }: Mutable): Subject & Mutable =>
-  (subject as (Subject & Mutable)[])[0] ?? { name: "", digest: { sha256: "" } };
+const firstSubject = ({ subject }: Mutable): unknown => (subject as readonly unknown[])[0];
 
 /** By the question that finds it: whether a trusted key signed this, whether it is the right kind, whether it is about this release. */
 const spoils: readonly {
@@ -73,7 +71,7 @@ const spoils: readonly {
     finder: "signature",
     spoil: ({ dir }, file) => {
       const statement = statementIn(dir, file);
-      firstSubject(statement).digest = { sha256: "0".repeat(64) };
+      set(statement, "subject/0/digest/sha256", "0".repeat(64));
       setIn(dir, bundleOf(file), "dsseEnvelope/payload", Buffer.from(`${canonicalJson(statement)}\n`).toString("base64"));
     },
   },
