@@ -8,7 +8,17 @@ import type { OutputRef, Plan, Step } from "./step.ts";
 import { bundleStep, serviceSbomStep } from "./steps/bundle.ts";
 import { type NpmLock, npmClosure } from "./steps/closure.ts";
 import { outputOf } from "./steps/exec.ts";
-import { type BootKeys, diskStep, imageSbomStep, initrdStep, measureStep, sealStep, treeStep, ukiStep } from "./steps/image.ts";
+import {
+  type BootKeys,
+  baselineStep,
+  diskStep,
+  imageSbomStep,
+  initrdStep,
+  measureStep,
+  sealStep,
+  treeStep,
+  ukiStep,
+} from "./steps/image.ts";
 import { fetchStep, rootStep, toolRoot } from "./steps/root.ts";
 
 /** Public halves of the keys as the plan sees them; private ones stay with the engine. */
@@ -139,6 +149,7 @@ function imageSteps({ recipe, lock, keys, sourceDateEpoch }: PlanInputs): Step[]
     sealStep(common),
     ukiStep({ ...common, kernelArguments: recipe.kernelArguments, keys: bootKeys }),
     measureStep({ ...common, certificates }),
+    baselineStep({ ...common, kernelArguments: recipe.kernelArguments }),
     diskStep({ ...common, seed: seedOf(recipe), ...recipe.disk }),
     imageSbomStep({ ...common, lock: text(canonicalJson(lock)), overlays: recipe.overlays, services: bundleNames(recipe) }),
   ];
@@ -172,6 +183,7 @@ function releaseOutputs(recipe: Recipe): Record<string, OutputRef> {
     "bootx64.efi": outputOf("uki", "bootloader"),
     ROOT_HASH: outputOf("seal", "rootHash"),
     "measurements.json": outputOf("measure", "measurements"),
+    "baseline.json": outputOf("baseline", "baseline"),
     "sbom/image.cdx.json": outputOf("sbom.image", "sbom"),
     ...Object.fromEntries(bundles.map((name) => [`sbom/${name}.cdx.json`, outputOf(`sbom.${name}`, "sbom")])),
     ...Object.fromEntries(bundles.map((name) => [`services/${name}.mjs`, outputOf(`bundle.${name}`, "bundle")])),

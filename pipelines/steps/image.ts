@@ -255,3 +255,32 @@ export function imageSbomStep({ lock, overlays, services, sourceDateEpoch }: Ima
     sourceDateEpoch,
   });
 }
+
+export interface BaselineInputs extends Common {
+  readonly kernelArguments: readonly string[];
+}
+
+/** What the sealed root is, file by file and setting by setting: what a running machine is compared with. */
+export function baselineStep({ kernelArguments, sourceDateEpoch }: BaselineInputs): ExecStep {
+  return programStep({
+    id: "baseline",
+    title: "baseline of the root",
+    program: "baseline",
+    tools: toolRoot,
+    privileges: "tree",
+    inputs: {
+      "/in/root": outputOf("tree", "tree"),
+      "/in/dpkg": outputOf("tree", "dpkg"),
+      "/in/ROOT_HASH": outputOf("seal", "rootHash"),
+    },
+    flags: {
+      root: "/in/root",
+      dpkg: "/in/dpkg",
+      "root-hash": "/in/ROOT_HASH",
+      arguments: kernelArguments.join(" "),
+      out: "/out/baseline.json",
+    },
+    outputs: { baseline: file("/out/baseline.json") },
+    sourceDateEpoch,
+  });
+}
