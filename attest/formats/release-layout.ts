@@ -127,7 +127,7 @@ export const releasePlaces: readonly Place[] = [
   place("vex", VEX_FILE, "any", 4 << 20),
   place("vex-cyclonedx", VEX_CYCLONEDX_FILE, "any", 4 << 20),
   required("provenance", PROVENANCE_FILE, MAX_PAYLOAD_BYTES),
-  many("test-result", /^tests\/[a-z0-9][a-z0-9.-]{0,63}\.json$/, 4 << 20),
+  many("test-result", /^tests\/[a-z0-9][a-z0-9-]{0,63}\.json$/, 4 << 20),
   ...["PK", "KEK", "db"].map((name) => required("secure-boot-key", `keys/${name}.crt`, 64 << 10)),
   required("pcr-key", "keys/pcr.pub", MAX_KEY_FILE_BYTES),
   required("release-key", RELEASE_KEY_FILE, MAX_KEY_FILE_BYTES),
