@@ -17,7 +17,8 @@ export function result(id: string, title: string, difference: string | undefined
 
 /** Files that hold the time of their making or a fresh signature (ECDSA draws a random number), and the lists that hold their hashes. */
 const mayDiffer = (name: string): boolean =>
-  name.endsWith(".sigstore.json") || ["provenance.intoto.json", "RELEASE_MANIFEST.json", "SHA256SUMS"].includes(name);
+  name.endsWith(".sigstore.json") ||
+  ["provenance.intoto.json", "channel.json", "RELEASE_MANIFEST.json", "SHA256SUMS"].includes(name);
 
 /** Every file of a release, byte for byte. */
 export function compareReleases(a: Built, b: Built): CheckResult[] {

@@ -10,13 +10,15 @@ import { VmError } from "../vm/errors.ts";
 import { onTermination } from "../vm/processes.ts";
 import { type CheckResult, compareDependencies, compareReleases, compareSteps, expectOther, ranTwice, result } from "./checks.ts";
 import { type ImageRun, runImage, type StepTime } from "./image-run.ts";
+import { rebuildMatches, rebuildRefuses } from "./rebuild.ts";
 import { type Built, readBuild } from "./records.ts";
 import { changeFile, copyTree, createWorkshop, removeWorkshop, type Workshop } from "./workshop.ts";
 
 const HELP = `reproducible: builds the image again and compares every byte with the release in out/.
 
 The second build runs at another path, with an empty cache (only fetched files are shared), another umask, home, time zone and language,
-later, and on one processor; the keys are the same. A third build, with one byte added to a policy, must differ.
+later, and on one processor; the keys are the same. A third build, with one byte added to a policy, must differ. Then secai rebuild must
+find that the release matches its provenance.
 
   --json FILE   results as JSON
 `;
@@ -75,6 +77,9 @@ async function runChecks(onResult: (check: CheckResult) => void): Promise<void> 
     changeFile(workshop, CHANGED_FILE, " ", "  ");
     for (const check of expectOther({ ...second, dir: kept }, await rebuild(workshop), "one more space in a policy"))
       onResult(check);
+    onResult(rebuildRefuses(workshop.checkout, workshop.env, join(snapshot, "release"), join(snapshot, "refused.json")));
+    say("fourth build: secai rebuild, from the provenance of the first");
+    for (const check of rebuildMatches(top, join(snapshot, "release"), join(snapshot, "verdict.json"))) onResult(check);
   } finally {
     release();
     removeWorkshop(workshop);
