@@ -3,12 +3,13 @@ import { ZERO_PCR } from "@secai/measure/pcr";
 import { attributeFaults } from "@secai/measure/public-area";
 import { hasNonce, hasPcrValues, isSignedBy } from "@secai/measure/quote";
 import { secureBootOffDigest } from "@secai/measure/secure-boot";
-import { type Check, type CheckResult, fail, notPresent, pass, undecided } from "./check.ts";
+import { type CheckResult, fail, notPresent, pass, undecided } from "./check.ts";
 import { when } from "./release-evidence.ts";
 import type { RuntimeFacts } from "./runtime-facts.ts";
 import type { RuntimePolicy } from "./runtime-policy.ts";
-
-type RuntimeCheck = Check<RuntimeFacts, RuntimePolicy>;
+import type { RuntimeCheck } from "./runtime-state-check.ts";
+import { surroundingChecks } from "./runtime-state-checks.ts";
+import { unitChecks } from "./runtime-unit-checks.ts";
 
 /** Bytes of the message that the attestation key signed (TPM 2.0 Part 3, 18.4). */
 const signatureCheck: RuntimeCheck = {
@@ -182,6 +183,9 @@ const servicesCheck: RuntimeCheck = {
   },
 };
 
+/** Checks of the running system against the baseline: as good as the collector's word, see `stateCheck`. */
+const stateChecks = [...surroundingChecks, ...unitChecks];
+
 export const runtimeChecks: readonly RuntimeCheck[] = [
   signatureCheck,
   nonceCheck,
@@ -196,6 +200,7 @@ export const runtimeChecks: readonly RuntimeCheck[] = [
   verityCheck,
   versionCheck,
   servicesCheck,
+  ...stateChecks,
 ];
 
 /** Checks that must pass. Enrolment counts once the policy names enrolled keys, the manifest's once a release was given. */
@@ -205,6 +210,7 @@ export function requiredChecks(policy: RuntimePolicy): readonly string[] {
   if (policy.release === undefined) {
     optional.add(versionCheck.id);
     optional.add(servicesCheck.id);
+    if (policy.baseline === undefined) for (const { id } of stateChecks) optional.add(id);
   }
   return runtimeChecks.map(({ id }) => id).filter((id) => !optional.has(id));
 }

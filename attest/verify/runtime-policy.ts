@@ -1,8 +1,9 @@
+import type { Baseline } from "@secai/formats/baseline";
 import { canonicalJson, parseCanonicalJson } from "@secai/formats/canonical-json";
 import type { Sha256 } from "@secai/formats/digest";
 import { FormatError } from "@secai/formats/errors";
 import type { Manifest } from "@secai/formats/manifest";
-import { list, literal, object, parseShape, type TypeOf, text } from "@secai/formats/shape";
+import { list, literal, object, parseShape, type TypeOf, table, text } from "@secai/formats/shape";
 import { nameShape, sha256Shape } from "@secai/formats/shapes";
 import type { Measurements, PredictedPcrs } from "@secai/measure/measurements";
 import { ZERO_PCR } from "@secai/measure/pcr";
@@ -25,6 +26,10 @@ export interface RuntimePolicy {
   readonly attestationKeys: ReadonlySet<string> | undefined;
   /** What the release's manifest says, when a whole release was given. */
   readonly release: { readonly version: string; readonly services: ReadonlyMap<string, string> } | undefined;
+  /** What the release's sealed root is, for the running system to be compared with; undefined: nobody said. */
+  readonly baseline: Baseline | undefined;
+  /** Units of the site's own making, below /run: digest of the file by name. */
+  readonly units: ReadonlyMap<string, string> | undefined;
 }
 
 /** @throws nothing: a manifest was parsed before */
@@ -34,7 +39,7 @@ function servicesOf(manifest: Manifest): ReadonlyMap<string, string> {
 }
 
 /** A machine that booted this release and nothing else: no addon, no extra credential, no other key. */
-export function releasePolicy(measurements: Measurements, manifest?: Manifest): RuntimePolicy {
+export function releasePolicy(measurements: Measurements, manifest?: Manifest, baseline?: Baseline): RuntimePolicy {
   return {
     name: "release",
     pcrs: measurements.pcrs.sha256,
@@ -43,6 +48,8 @@ export function releasePolicy(measurements: Measurements, manifest?: Manifest): 
     commandLine: measurements.commandLine,
     attestationKeys: undefined,
     release: manifest === undefined ? undefined : { version: manifest.tag, services: servicesOf(manifest) },
+    baseline,
+    units: undefined,
   };
 }
 
@@ -55,6 +62,8 @@ const sitePolicyShape = object(
     /** Command line that an addon appends; then `pcrs` must say which PCR 4 and 12 result. */
     addonCommandLine: text(/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/, 4096),
     attestationKeys: list(sha256Shape, { min: 1, max: 1000 }),
+    /** Units that the site adds below /run, by credential or otherwise: SHA-256 of the file by name. */
+    units: table(/^[A-Za-z0-9:_.\\@-]{1,255}$/, sha256Shape, { max: 100 }),
   },
 );
 /** What a site expects of its machines beyond the release. PCR 11, the kernel and root, is not negotiable. */
@@ -94,5 +103,6 @@ export function withSite(policy: RuntimePolicy, site: SitePolicy): RuntimePolicy
     pcrs: { ...policy.pcrs, ...(site.pcrs as Partial<PredictedPcrs>) },
     commandLine: addon === undefined ? policy.commandLine : `${policy.commandLine} ${addon}`,
     attestationKeys: site.attestationKeys === undefined ? policy.attestationKeys : new Set(site.attestationKeys),
+    units: site.units === undefined ? policy.units : new Map(Object.entries(site.units)),
   };
 }

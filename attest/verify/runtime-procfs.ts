@@ -36,12 +36,12 @@ export function unitOf(pid: number): string | null {
   return cgroup === undefined ? null : parseUnit(cgroup.toString("utf8"));
 }
 
-/** One process of each namespace of this kind, and its unit; first that of process 1. */
+/** One process of each namespace of this kind, and its unit; first that of process 1. Kernel threads run no program and do not count. */
 export function namespaces(kind: "mnt" | "net"): readonly { readonly pid: number; readonly unit: string | null }[] {
   const seen = new Set<string>();
   return [1, ...processIds()].flatMap((pid) => {
     const id = orGone(() => readlinkSync(`/proc/${pid}/ns/${kind}`));
-    if (id === undefined || seen.has(id)) return [];
+    if (id === undefined || seen.has(id) || orGone(() => readlinkSync(`/proc/${pid}/exe`)) === undefined) return [];
     seen.add(id);
     return [{ pid, unit: pid === 1 ? null : unitOf(pid) }];
   });

@@ -1,9 +1,11 @@
 import { stat } from "node:fs/promises";
+import { type Baseline, parseBaseline } from "@secai/formats/baseline";
 import { parseBundle } from "@secai/formats/bundle";
 import { canonicalJson } from "@secai/formats/canonical-json";
 import { FormatError } from "@secai/formats/errors";
 import { hintOf } from "@secai/formats/keys";
 import type { Manifest } from "@secai/formats/manifest";
+import { BASELINE_FILE } from "@secai/formats/release-layout";
 import { verifyStatementBundle } from "@secai/formats/signature";
 import { parseStatement } from "@secai/formats/statement";
 import { MEASURED_BOOT_PREDICATE } from "@secai/formats/uris";
@@ -12,7 +14,7 @@ import { type Check, type CheckOutcome, fail, pass, runChecks } from "./check.ts
 import { VerifyError } from "./errors.ts";
 import { takeInventory } from "./inventory.ts";
 import { releaseChecks } from "./release-checks.ts";
-import { derive, type Found, gatherEvidence, when } from "./release-evidence.ts";
+import { derive, type Found, fileOf, gatherEvidence, when } from "./release-evidence.ts";
 import type { VerifyPolicy } from "./release-policy.ts";
 import { buildReport, type Report } from "./report.ts";
 import { requiredChecks, runtimeChecks } from "./runtime-checks.ts";
@@ -43,6 +45,7 @@ interface Promised {
   readonly required: readonly string[];
   readonly measurements: Found<Measurements>;
   readonly manifest?: Manifest;
+  readonly baseline?: Baseline;
 }
 
 /**
@@ -70,8 +73,8 @@ export async function verifyRuntime(question: RuntimeQuestion): Promise<Report> 
   });
 }
 
-function policyOf(measurements: Measurements, { manifest }: Promised, site: SitePolicy | undefined): RuntimePolicy {
-  const policy = releasePolicy(measurements, manifest);
+function policyOf(measurements: Measurements, { manifest, baseline }: Promised, site: SitePolicy | undefined): RuntimePolicy {
+  const policy = releasePolicy(measurements, manifest, baseline);
   return site === undefined ? policy : withSite(policy, site);
 }
 
@@ -91,11 +94,14 @@ async function promiseOfRelease(dir: string, trust: VerifyPolicy): Promise<Promi
   const target = await stat(dir).catch(() => undefined);
   if (target?.isDirectory() !== true) throw new VerifyError("TARGET_MISSING", { expected: "a directory", actual: dir });
   const evidence = gatherEvidence(await takeInventory(dir), trust);
+  // Believed for the same reason as the manifest: the release's own checks are part of the verdict, and they cover every file in it.
+  const baseline = derive(fileOf(evidence, BASELINE_FILE), ({ bytes }) => parseBaseline(bytes ?? new Uint8Array()));
   return {
     outcomes: runChecks(releaseChecks, evidence, trust),
     required: releaseChecks.map(({ id }) => id),
     measurements: evidence.measurements,
     ...(evidence.manifest.state === "found" && { manifest: evidence.manifest.value }),
+    ...(baseline.state === "found" && { baseline: baseline.value }),
   };
 }
 

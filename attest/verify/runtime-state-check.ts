@@ -1,0 +1,55 @@
+import type { Baseline } from "@secai/formats/baseline";
+import { about, type Check, fail, notPresent, pass, type SubjectResult, undecided } from "./check.ts";
+import type { RuntimeFacts } from "./runtime-facts.ts";
+import type { RuntimePolicy } from "./runtime-policy.ts";
+import type { RunningState } from "./runtime-state.ts";
+
+export type RuntimeCheck = Check<RuntimeFacts, RuntimePolicy>;
+
+/** What a check of the running system compares. */
+export interface StateQuestion {
+  readonly running: RunningState;
+  readonly baseline: Baseline;
+  /** Digest of each file of the sealed root, by path. */
+  readonly sealed: ReadonlyMap<string, string>;
+  readonly policy: RuntimePolicy;
+}
+
+/** One thing that is not as the release has it. */
+export const wrong = (subject: string, code: string, expected: string, actual: string): SubjectResult =>
+  about(subject, fail(code, expected, actual));
+
+/** Maps are made once for a baseline, however many checks look at it: it names every file of the root. */
+const sealedFiles = new WeakMap<Baseline, ReadonlyMap<string, string>>();
+function sealedOf(baseline: Baseline): ReadonlyMap<string, string> {
+  const known = sealedFiles.get(baseline);
+  if (known !== undefined) return known;
+  const made = new Map(baseline.files.flatMap((entry) => (entry.type === "file" ? [[entry.path, entry.sha256] as const] : [])));
+  sealedFiles.set(baseline, made);
+  return made;
+}
+
+/**
+ * A check of what the collector saw against the release's baseline. The collector is software of the sealed root and nothing signs what it
+ * saw: an answer is worth as much as the boot that the quote proves, and root on the running machine could have made it up.
+ */
+export function stateCheck(
+  id: string,
+  title: string,
+  asks: string,
+  compare: (question: StateQuestion) => readonly SubjectResult[],
+): RuntimeCheck {
+  return {
+    id,
+    title,
+    asks,
+    run({ evidence: { running } }, policy) {
+      const { baseline, release } = policy;
+      if (baseline === undefined && release === undefined) return notPresent("only measurements were given, no baseline");
+      if (baseline === undefined) return undecided("BASELINE_MISSING", "the release has no usable baseline.json");
+      if (running === undefined) return undecided("STATE_MISSING", "the machine's collector tells of its boot alone");
+      const mistakes = compare({ running, baseline, sealed: sealedOf(baseline), policy });
+      return mistakes.length === 0 ? pass : mistakes;
+    },
+  };
+}
