@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
-import { chmod, copyFile, link, lstat, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, copyFile, link, lstat, mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 /** Where the content of a release file comes from. */
@@ -46,7 +46,8 @@ async function tryLink(from: string, to: string): Promise<boolean> {
 export async function buildInPlaceOf<T>(out: string, fill: (dir: string) => Promise<T>): Promise<T> {
   const parent = dirname(out);
   await mkdir(parent, { recursive: true });
-  const partial = await mkdtemp(join(parent, `.${basename(out)}.partial-`));
+  await clearAfterKilled(out);
+  const partial = await mkdtemp(join(parent, `.${basename(out)}.partial-${process.pid}-`));
   try {
     await chmod(partial, 0o755);
     const result = await fill(partial);
@@ -57,8 +58,38 @@ export async function buildInPlaceOf<T>(out: string, fill: (dir: string) => Prom
   }
 }
 
+/**
+ * What a process left behind that was killed here: a half-made directory goes; the old one that it had set aside comes back if nothing took
+ * its place. Names carry the process, so that those who still work are left alone.
+ */
+async function clearAfterKilled(out: string): Promise<void> {
+  const prefix = `.${basename(out)}.`;
+  for (const name of await readdir(dirname(out))) {
+    const [, kind, pid] = (name.startsWith(prefix) && /^(partial|old)-([0-9]+)-/.exec(name.slice(prefix.length))) || [];
+    if (pid === undefined || isAlive(Number(pid))) continue;
+    const path = join(dirname(out), name);
+    const isBack = kind === "old" && !(await exists(out)) && (await renameIfThere(path, out));
+    if (!isBack) await rm(path, { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+const exists = (path: string) =>
+  lstat(path).then(
+    () => true,
+    () => false,
+  );
+
 async function exchange(made: string, out: string): Promise<void> {
-  const aside = join(dirname(out), `.${basename(out)}.old-${randomUUID()}`);
+  const aside = join(dirname(out), `.${basename(out)}.old-${process.pid}-${randomUUID()}`);
   const hadOld = await renameIfThere(out, aside);
   try {
     await rename(made, out);
