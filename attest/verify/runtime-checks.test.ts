@@ -1,3 +1,5 @@
+import { buildBaseline } from "@secai/formats/baseline";
+import { exampleBaselineFacts } from "@secai/formats/baseline.test-data";
 import { type Sha256, sha256 } from "@secai/formats/digest";
 import { vector } from "@secai/measure/fixtures/vectors";
 import { parseMeasurements } from "@secai/measure/measurements";
@@ -7,19 +9,23 @@ import { requiredChecks, runtimeChecks } from "./runtime-checks.ts";
 import { type Evidence, parseEvidence } from "./runtime-evidence.ts";
 import { runtimeFacts } from "./runtime-facts.ts";
 import { parseSitePolicy, type RuntimePolicy, releasePolicy, withSite } from "./runtime-policy.ts";
+import { runningOf } from "./runtime-state.test-data.ts";
 
 const NONCE = "00112233445566778899aabbccddeeff";
 const plain = parseEvidence(vector("plain/evidence.json"));
 const withAddon = parseEvidence(vector("addon/evidence.json"));
 const services = new Map([["policy-engine", sha256("engine")]]);
+const measurements = parseMeasurements(vector("plain/measurements.json"));
+const baseline = buildBaseline({ ...exampleBaselineFacts, rootHash: measurements.rootHash });
 const release: RuntimePolicy = {
-  ...releasePolicy(parseMeasurements(vector("plain/measurements.json"))),
+  ...releasePolicy(measurements, undefined, baseline),
   release: { version: "0.1.0", services },
 };
 const genuine: Evidence = {
   ...plain,
   release: { imageId: "secai-os", imageVersion: "0.1.0" },
   services: Object.fromEntries(services),
+  running: runningOf(baseline),
 };
 const quote = genuine.quote ?? expect.unreachable("the vector has a quote");
 
@@ -96,7 +102,7 @@ const rejected: { name: string; evidence: Evidence; nonce?: string; codes: reado
   },
   {
     name: "a UKI addon",
-    evidence: { ...withAddon, release: genuine.release, services: genuine.services },
+    evidence: { ...withAddon, release: genuine.release, services: genuine.services, running: genuine.running },
     codes: ["boot.secure-boot SECURE_BOOT_KEYS", "boot.chain BOOT_CHAIN", "boot.command-line BOOT_ADDON_PRESENT"],
   },
   {
@@ -194,7 +200,7 @@ test("undecided: a quote that leaves out the PCRs that matter", () => {
 
 test("a site policy that expects the addon accepts it, and then refuses a machine without", () => {
   const site = withSite(release, parseSitePolicy(vector("addon/policy.json")));
-  expect(ask({ ...withAddon, release: genuine.release, services: genuine.services }, site)).toEqual({
+  expect(ask({ ...withAddon, release: genuine.release, services: genuine.services, running: genuine.running }, site)).toEqual({
     verdict: "accepted",
     found: [],
   });

@@ -169,7 +169,10 @@ test("the JSON report has the schema of the release's", async () => {
   const report = JSON.parse(stdout) as Report;
   expect(report).toMatchObject({ schema: 1, kind: "runtime", verdict: "accepted", claims: { policy: "release" } });
   expect(report.checks.filter(({ id }) => id.startsWith("boot."))).toHaveLength(4);
-  expect(report.counts).toMatchObject({ fail: 0, undecided: 0, not_present: 3 });
+  expect(report.counts).toMatchObject({ fail: 0, undecided: 0 });
+  // Without a release there is nothing to compare the running system with; the report says so, check by check.
+  const notAsked = report.checks.filter(({ status }) => status === "not_present").map(({ id }) => id);
+  expect(notAsked).toEqual(expect.arrayContaining(["release.version", "release.services", "runtime.baseline", "runtime.units"]));
 });
 
 test("--help has examples", async () =>
