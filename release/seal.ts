@@ -144,7 +144,7 @@ function content(inputs: KnownFiles, name: string): Buffer {
 
 /** As strict as a stranger's, but for the designation, which is the builder's own choice. */
 const ownPolicy = (key: SigningKey): VerifyPolicy => ({
-  keys: [{ key: key.key, fingerprint: key.fingerprint }],
+  keys: [key],
   fingerprints: [],
   designations: ["dev", "candidate", "stable"],
   builders: knownBuilders,

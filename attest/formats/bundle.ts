@@ -1,13 +1,15 @@
 import { base64Text, parseBase64 } from "./base64.ts";
-import { type JsonValue, parseCanonicalJson, parseJson } from "./canonical-json.ts";
-import { envelopeShape, MAX_PAYLOAD_BYTES, openEnvelope } from "./dsse.ts";
+import { type JsonValue, parseCanonicalJson } from "./canonical-json.ts";
+import { envelopeShape, MAX_PAYLOAD_BYTES, MAX_SIGNATURE_CHARACTERS, openEnvelope } from "./dsse.ts";
 import { list, literal, object, parseShape } from "./shape.ts";
+
+export { type ForeignBundle, parseForeignBundle } from "./foreign-bundle.ts";
 
 export const BUNDLE_MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /** A file's bundle has the file's name and this. */
 export const BUNDLE_SUFFIX = ".sigstore.json";
-/** Base64 of the largest payload and a little. */
-export const MAX_BUNDLE_BYTES = Math.ceil(MAX_PAYLOAD_BYTES / 3) * 4 + 4096;
+/** Base64 of the largest payload, a signature and a little. */
+export const MAX_BUNDLE_BYTES = Math.ceil(MAX_PAYLOAD_BYTES / 3) * 4 + MAX_SIGNATURE_CHARACTERS + 4096;
 
 const nothing = list(object({}), { max: 0 });
 /**
@@ -21,7 +23,7 @@ const verificationMaterialShape = object(
 const head = { mediaType: literal(BUNDLE_MEDIA_TYPE), verificationMaterial: verificationMaterialShape };
 const messageSignatureShape = object({
   messageDigest: object({ algorithm: literal("SHA2_256"), digest: base64Text(44) }),
-  signature: base64Text(1024),
+  signature: base64Text(MAX_SIGNATURE_CHARACTERS),
 });
 /** https://github.com/sigstore/protobuf-specs/blob/main/protos/sigstore_bundle.proto, as proto3 JSON. */
 export const dsseBundleShape = object({ ...head, dsseEnvelope: envelopeShape });
@@ -52,14 +54,6 @@ export type Bundle = StatementBundle | MessageBundle;
  */
 export function parseBundle(bytes: Uint8Array): Bundle {
   return toBundle(parseCanonicalJson(bytes, MAX_BUNDLE_BYTES));
-}
-
-/**
- * A bundle that another tool wrote: any spacing, but nothing that is not understood.
- * @throws FormatError JSON_TOO_LARGE, JSON_MALFORMED, SCHEMA_MISMATCH, BASE64_MALFORMED
- */
-export function parseForeignBundle(bytes: Uint8Array): Bundle {
-  return toBundle(parseJson(bytes, MAX_BUNDLE_BYTES));
 }
 
 function toBundle(value: JsonValue): Bundle {

@@ -3,7 +3,8 @@ import { list, literal, object, type Shape, text } from "./shape.ts";
 
 /** Largest payload a reader decodes: an SBOM of a whole image, with room. */
 export const MAX_PAYLOAD_BYTES = 48 << 20;
-const MAX_SIGNATURE_CHARACTERS = 1024;
+/** Base64 of an ML-DSA-65 signature (3309 bytes), with room. */
+export const MAX_SIGNATURE_CHARACTERS = 8192;
 
 const base64Length = (bytes: number) => Math.ceil(bytes / 3) * 4;
 
@@ -11,7 +12,7 @@ const base64Length = (bytes: number) => Math.ceil(bytes / 3) * 4;
 export interface Envelope {
   readonly payload: string;
   readonly payloadType: string;
-  readonly signatures: readonly { readonly sig: string; readonly keyid?: "" }[];
+  readonly signatures: readonly { readonly sig: string; readonly keyid?: string }[];
 }
 
 /**
@@ -22,6 +23,13 @@ export const envelopeShape: Shape<Envelope> = object({
   payload: base64Text(base64Length(MAX_PAYLOAD_BYTES)),
   payloadType: text(/^[!-~]+$/, 256),
   signatures: list(object({ sig: base64Text(MAX_SIGNATURE_CHARACTERS) }, { keyid: literal("") }), { min: 1, max: 1 }),
+});
+
+/** As other tools write it: sigstore-js fills `keyid`. It is read and not used. */
+export const foreignEnvelopeShape: Shape<Envelope> = object({
+  payload: base64Text(base64Length(MAX_PAYLOAD_BYTES)),
+  payloadType: text(/^[!-~]+$/, 256),
+  signatures: list(object({ sig: base64Text(MAX_SIGNATURE_CHARACTERS) }, { keyid: text(/^[ -~]*$/, 256) }), { min: 1, max: 1 }),
 });
 
 /**

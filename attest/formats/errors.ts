@@ -72,7 +72,7 @@ export const formatErrors = {
   },
   KEY_MALFORMED: {
     exit: 2,
-    meaning: "A public key file is not one P-256 key in PEM.",
+    meaning: "A public key file is not one P-256 or ML-DSA-65 key in PEM.",
     fix: "Use the release.pub that the publisher handed out.",
   },
   CHECKSUMS_MALFORMED: {
@@ -99,6 +99,16 @@ export const formatErrors = {
     exit: 1,
     meaning: "A signature was not made by the expected key over these bytes.",
     fix: "Do not use the file; fetch it again from its publisher.",
+  },
+  EVIDENCE_UNCHECKED: {
+    exit: 1,
+    meaning: "A bundle claims more than a key can check: a certificate, a log entry or a timestamp.",
+    fix: "Verify it as a keyless bundle, with a trusted root and the expected identity.",
+  },
+  ALGORITHM_UNAVAILABLE: {
+    exit: 3,
+    meaning: "A signature is by an algorithm that this program cannot check.",
+    fix: "Use the verifier that came with the release, or Node 24.",
   },
 } as const satisfies Catalogue;
 

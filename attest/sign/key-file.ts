@@ -1,14 +1,17 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { fingerprintOf, MAX_KEY_FILE_BYTES, type PublicKey } from "@secai/formats/keys";
+import { type PublicKey, parsePublicKey } from "@secai/formats/keys";
 import { SignError } from "./errors.ts";
 
-export interface SigningKey extends PublicKey {
+/** PKCS#8 of ML-DSA-65 with its 4032-byte expanded key is 5.6 KB in PEM, encrypted and as JSON 7.7 KB. */
+const MAX_PRIVATE_KEY_FILE_BYTES = 16 << 10;
+
+export type SigningKey = PublicKey & {
   readonly privateKey: KeyObject;
   /** The public half as SubjectPublicKeyInfo in PEM: the bytes of a release.pub. */
   readonly publicPem: string;
-}
+};
 
 /**
  * Loads a P-256 private key (PKCS#8 PEM, unencrypted) that nobody but this user can read. The checks are made on the opened file, so
@@ -19,7 +22,8 @@ export async function loadSigningKey(path: string): Promise<SigningKey> {
   const file = await openKey(path);
   try {
     const { size } = await requirePrivate(file, path);
-    if (size > MAX_KEY_FILE_BYTES) throw new SignError("KEY_UNUSABLE", { expected: "a key file", actual: `${size} bytes` });
+    if (size > MAX_PRIVATE_KEY_FILE_BYTES)
+      throw new SignError("KEY_UNUSABLE", { expected: "a key file", actual: `${size} bytes` });
     return toSigningKey(await file.readFile(), path);
   } finally {
     await file.close();
@@ -59,8 +63,11 @@ function toSigningKey(pem: Buffer, path: string): SigningKey {
   } finally {
     pem.fill(0);
   }
-  if (privateKey.asymmetricKeyDetails?.namedCurve !== "prime256v1")
-    throw new SignError("KEY_UNUSABLE", { expected: `${path}: a P-256 key`, actual: `${privateKey.asymmetricKeyType}` });
-  const key = createPublicKey(privateKey);
-  return { privateKey, key, fingerprint: fingerprintOf(key), publicPem: key.export({ type: "spki", format: "pem" }).toString() };
+  const publicPem = createPublicKey(privateKey).export({ type: "spki", format: "pem" }).toString();
+  try {
+    return { ...parsePublicKey(Buffer.from(publicPem)), privateKey, publicPem };
+  } catch (cause) {
+    const actual = `a key of type ${privateKey.asymmetricKeyType}`;
+    throw new SignError("KEY_UNUSABLE", { expected: `${path}: a P-256 or ML-DSA-65 key`, actual, cause });
+  }
 }

@@ -32,7 +32,7 @@ export async function signStatement(statement: Statement<unknown>, key: SigningK
 export function signBlob(data: Uint8Array, key: SigningKey): Buffer {
   const bundle = toMessageSignatureBundle({
     digest: createHash("sha256").update(data).digest(),
-    signature: sign("sha256", data, key.privateKey),
+    signature: signatureOf(data, key),
     keyHint: hintOf(key),
     certificateChain: false,
   });
@@ -45,10 +45,15 @@ export function signBlob(data: Uint8Array, key: SigningKey): Buffer {
 function signerOf(key: SigningKey): Signer {
   return {
     sign: async (data) => ({
-      signature: sign("sha256", data, key.privateKey),
+      signature: signatureOf(data, key),
       key: { $case: "publicKey", publicKey: key.publicPem, hint: hintOf(key) },
     }),
   };
+}
+
+/** Over the data itself: ECDSA hashes it with SHA-256, ML-DSA in its own way. */
+function signatureOf(data: Uint8Array, { algorithm, privateKey }: SigningKey): Buffer {
+  return sign(algorithm === "ecdsa-p256" ? "sha256" : null, data, privateKey);
 }
 
 /**
