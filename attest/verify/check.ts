@@ -1,3 +1,5 @@
+import type { CheckCode } from "./check-codes.ts";
+
 /** What one check found about one subject. Nothing is ever "skipped": a reader can tell all four apart. */
 export type CheckResult =
   | { readonly status: "pass" }
@@ -18,6 +20,15 @@ export interface Check<Evidence, Policy> {
   readonly id: string;
   /** One sentence for people: what holds when it passes. */
   readonly title: string;
+  /** For `--explain`: what is compared with what, and why that matters. */
+  readonly asks?: string;
+  /** Codes of its own that it can give; a parser's errors come on top where it reads a document. */
+  readonly codes?: readonly CheckCode[];
+  /**
+   * Whether its subject may be absent by declared choice. Such a check is content with "not present" for all of its subjects; every
+   * other one must pass at least once.
+   */
+  readonly optional?: true;
   run(evidence: Evidence, policy: Policy): CheckResult | readonly SubjectResult[];
 }
 
@@ -48,6 +59,17 @@ export function runChecks<Evidence, Policy>(
 
 function isResult(found: CheckResult | readonly SubjectResult[]): found is CheckResult {
   return !Array.isArray(found);
+}
+
+/** Ids of the checks that must have passed, given what was found: a legally absent subject owes no pass, a check that left nothing does. */
+export function requiredOf<Evidence, Policy>(
+  checks: readonly Check<Evidence, Policy>[],
+  outcomes: readonly CheckOutcome[],
+): readonly string[] {
+  const present = new Set(outcomes.filter(({ status }) => status !== "not_present").map(({ id }) => id));
+  const seen = new Set(outcomes.map(({ id }) => id));
+  const absent = (id: string) => seen.has(id) && !present.has(id);
+  return checks.filter(({ id, optional }) => !(optional === true && absent(id))).map(({ id }) => id);
 }
 
 /**

@@ -19,6 +19,8 @@ function lineResult(
 export const imageDigestCheck: ReleaseCheck = {
   id: "image.digest",
   title: "IMAGE_DIGEST is the digest of the compressed disk",
+  asks: "Whether IMAGE_DIGEST, the manifest and the bytes of disk.raw.zst agree.",
+  codes: ["VALUE_MISMATCH", "FILE_MISSING", "EVIDENCE_UNUSABLE"],
   run: (evidence) =>
     given(evidence.manifest, "the manifest", ({ image }) => {
       const actual = evidence.inventory.files.get(DISK_FILE)?.sha256;
@@ -30,6 +32,8 @@ export const imageDigestCheck: ReleaseCheck = {
 export const rootHashCheck: ReleaseCheck = {
   id: "image.root-hash",
   title: "ROOT_HASH, manifest and measurements name one root file system",
+  asks: "Whether the verity root hash is the same in ROOT_HASH, in the manifest and in the measurements.",
+  codes: ["VALUE_MISMATCH", "FILE_MISSING", "EVIDENCE_UNUSABLE"],
   run: (evidence) =>
     given(evidence.manifest, "the manifest", ({ image }) =>
       given(evidence.measurements, "the measurements", ({ rootHash }) =>
@@ -41,13 +45,16 @@ export const rootHashCheck: ReleaseCheck = {
 export const designationCheck: ReleaseCheck = {
   id: "release.designation",
   title: "All parts have one designation, and it is one the policy allows",
+  asks: "Whether provenance and measurements were made for the manifest's designation, or for candidate where the manifest says stable (a promotion), the policy allows it, and nothing but dev was built with packages other than the locked ones.",
+  codes: ["VALUE_MISMATCH", "DESIGNATION_REFUSED", "DRIFT_REFUSED", "EVIDENCE_UNUSABLE"],
   run: ({ manifest, provenance, measurements }, { designations }) =>
     given(manifest, "the manifest", ({ designation }) =>
       given(provenance, "the provenance", ({ buildDefinition: { externalParameters, internalParameters } }) =>
         given(measurements, "the measurements", (measured) => {
-          const others = [externalParameters.designation, measured.designation];
-          const other = others.find((value) => value !== designation);
-          if (other !== undefined) return fail("VALUE_MISMATCH", designation, other);
+          const built = externalParameters.designation;
+          if (measured.designation !== built) return fail("VALUE_MISMATCH", built, measured.designation);
+          const promoted = built === "candidate" && designation === "stable";
+          if (built !== designation && !promoted) return fail("VALUE_MISMATCH", designation, built);
           if (!designations.includes(designation)) return fail("DESIGNATION_REFUSED", designations.join(" or "), designation);
           const { drift } = internalParameters;
           if (designation === "dev" || drift.length === 0) return pass;
@@ -60,6 +67,8 @@ export const designationCheck: ReleaseCheck = {
 export const identityCheck: ReleaseCheck = {
   id: "release.identity",
   title: "Manifest and provenance name one recipe and version, and it is the one asked for",
+  asks: "Whether recipe, version and time of the sources agree, and the version is the one you asked for (--release).",
+  codes: ["VALUE_MISMATCH", "VERSION_REFUSED", "EVIDENCE_UNUSABLE"],
   run: ({ manifest, provenance }, { version }) =>
     given(manifest, "the manifest", ({ recipe, tag, build }) =>
       given(provenance, "the provenance", ({ buildDefinition: { externalParameters: built } }) => {

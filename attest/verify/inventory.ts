@@ -3,9 +3,10 @@ import { lstat, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Sha256, sha256 } from "@secai/formats/digest";
 import { isFileName, lookAlikes } from "@secai/formats/file-name";
-import { placeOf } from "@secai/formats/release-layout";
+import { MAX_OCI_DOCUMENT_BYTES, type Place, placeOf, type Role } from "@secai/formats/release-layout";
 import type { FileIdentity } from "./hash-file.ts";
 import { hashAll } from "./hash-pool.ts";
+import { type MediumClaim, readMediumClaim } from "./medium-digest.ts";
 
 export interface FileFact {
   readonly sha256: Sha256;
@@ -13,6 +14,8 @@ export interface FileFact {
   readonly size: number;
   /** The very bytes that were hashed, for files that are parsed. */
   readonly bytes?: Buffer;
+  /** What a medium says that it installs. */
+  readonly claim?: MediumClaim;
   readonly identity: FileIdentity;
 }
 
@@ -125,8 +128,8 @@ async function readAll(dir: string, { found, problems }: Walk, known: KnownFiles
     const before = known.get(file.name);
     if (place === undefined) problems.push({ path: file.name, code: "FILE_UNKNOWN", actual: "a file that no release has" });
     else if (before !== undefined && isSame(before.identity, file.identity)) files.set(file.name, before);
+    else if (isRead(place, file.identity)) toRead.push(file);
     else if (place.parsedUpTo === undefined) toHash.push(file);
-    else if (file.identity.size <= BigInt(place.parsedUpTo)) toRead.push(file);
     else problems.push({ path: file.name, code: "FILE_TOO_LARGE", actual: `${file.identity.size} bytes` });
   }
   const hashing = hashAll(toHash.map(({ name, identity }) => ({ path: join(dir, name), size: Number(identity.size) })));
@@ -136,9 +139,34 @@ async function readAll(dir: string, { found, problems }: Walk, known: KnownFiles
     const result = hashed.get(join(dir, name)) ?? { error: "NOT_HASHED" };
     if ("error" in result) problems.push({ path: name, code: "FILE_UNREADABLE", actual: result.error });
     else if (!isSame(result.identity, identity)) problems.push({ path: name, code: "FILE_UNREADABLE", actual: "CHANGED" });
-    else files.set(name, { sha256: result.sha256 as Sha256, size: Number(identity.size), identity });
+    else
+      files.set(name, {
+        sha256: result.sha256 as Sha256,
+        size: Number(identity.size),
+        identity,
+        ...(await claimOf(dir, name, identity)),
+      });
   }
   return files;
+}
+
+/** Kept in memory for the checks: what has a limit and keeps it, boot files, and the small blobs of an OCI layout, which are its documents. */
+function isRead({ role, parsedUpTo }: Pick<Place, "role" | "parsedUpTo">, { size }: FileIdentity): boolean {
+  const limit = parsedUpTo ?? KEPT_UP_TO[role];
+  return limit !== undefined && size <= BigInt(limit);
+}
+
+/** Files that are only hashed when they are larger than this, in bytes; a UKI is a tenth of its limit. */
+const KEPT_UP_TO: Partial<Record<Role, number>> = {
+  uki: 256 << 20,
+  "boot-loader": 16 << 20,
+  "oci-blob": MAX_OCI_DOCUMENT_BYTES,
+};
+
+async function claimOf(dir: string, name: string, identity: FileIdentity): Promise<{ readonly claim?: MediumClaim }> {
+  const role = placeOf(name)?.role;
+  if (role !== "disk-ova" && role !== "installer-iso") return {};
+  return { claim: await readMediumClaim(join(dir, name), role === "disk-ova" ? "ova" : "iso", identity) };
 }
 
 async function readOne(

@@ -21,6 +21,8 @@ const LAYOUT_EXPECTED: Readonly<Record<LayoutCode, string>> = {
 export const closedWorldCheck: ReleaseCheck = {
   id: "layout.closed-world",
   title: "The directory holds what the checksums list and nothing else",
+  asks: "Whether the directory and the signed list name the same files, all of them plain files with names that cannot mean two things, none larger than its kind may be, and whatever every release must have is there.",
+  codes: [...(Object.keys(LAYOUT_EXPECTED) as LayoutCode[]), "FILE_UNLISTED", "FILE_MISSING"],
   run(evidence, policy) {
     const { inventory, checksums } = evidence;
     const wrong = inventory.problems.map(({ path, code, actual }) => about(path, fail(code, LAYOUT_EXPECTED[code], actual)));

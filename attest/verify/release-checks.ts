@@ -1,5 +1,7 @@
+import { baselineConsistencyCheck, baselinePortsCheck, baselineRootHashCheck, baselineShapeCheck } from "./baseline-checks.ts";
 import {
   bundleCheck,
+  bundleSignerCheck,
   checksumsFormatCheck,
   checksumsSignatureCheck,
   filesDigestCheck,
@@ -8,23 +10,25 @@ import {
   releaseKeyCheck,
 } from "./checksum-checks.ts";
 import { designationCheck, identityCheck, imageDigestCheck, rootHashCheck } from "./identity-checks.ts";
+import { ociImageCheck, ociLayoutCheck } from "./image-layout-checks.ts";
 import { closedWorldCheck } from "./layout-checks.ts";
-import type { ReleaseCheck } from "./release-evidence.ts";
-import { sbomShapeCheck } from "./sbom-checks.ts";
+import { measurementsCertificatesCheck, measurementsFilesCheck, repredictionCheck } from "./measurements-checks.ts";
+import { mediumDigestCheck } from "./medium-checks.ts";
 import {
-  measurementsFilesCheck,
-  measurementsSignatureCheck,
-  measurementsSubjectCheck,
   provenanceBuilderCheck,
   provenanceDependenciesCheck,
-  provenanceSignatureCheck,
+  provenanceSourceCheck,
   provenanceStatementCheck,
   provenanceSubjectCheck,
-  sbomSignatureCheck,
-  sbomSubjectCheck,
-} from "./statement-checks.ts";
+  provenanceWorkflowCheck,
+} from "./provenance-checks.ts";
+import type { ReleaseCheck } from "./release-evidence.ts";
+import { sbomPackagesCheck, sbomServiceCheck, sbomShapeCheck, sbomXmlCheck } from "./sbom-checks.ts";
+import { provenanceSignatureCheck, statementChecks } from "./statement-checks.ts";
+import { testsImageCheck, testsRequiredCheck, testsResultCheck, testsShapeCheck } from "./test-result-checks.ts";
+import { vexAgreementCheck, vexExpiryCheck, vexProductCheck, vexShapeCheck } from "./vex-checks.ts";
 
-/** All of them, in the order of the report. Every one is required. */
+/** All of them, in the order of the report; which of them must have passed is `requiredOf`'s to say. */
 export const releaseChecks: readonly ReleaseCheck[] = [
   closedWorldCheck,
   releaseKeyCheck,
@@ -32,19 +36,44 @@ export const releaseChecks: readonly ReleaseCheck[] = [
   checksumsFormatCheck,
   filesDigestCheck,
   bundleCheck,
+  bundleSignerCheck,
   manifestShapeCheck,
   manifestFilesCheck,
+  ...statementChecks.manifest,
   provenanceSignatureCheck,
   provenanceStatementCheck,
   provenanceSubjectCheck,
   provenanceBuilderCheck,
+  provenanceSourceCheck,
+  provenanceWorkflowCheck,
   provenanceDependenciesCheck,
-  measurementsSignatureCheck,
-  measurementsSubjectCheck,
+  ...statementChecks.measurements,
   measurementsFilesCheck,
-  sbomSignatureCheck,
-  sbomSubjectCheck,
+  measurementsCertificatesCheck,
+  repredictionCheck,
+  ...statementChecks.sbom,
   sbomShapeCheck,
+  sbomServiceCheck,
+  sbomPackagesCheck,
+  sbomXmlCheck,
+  ...statementChecks.baseline,
+  baselineShapeCheck,
+  baselineRootHashCheck,
+  baselineConsistencyCheck,
+  baselinePortsCheck,
+  ...statementChecks.vex,
+  vexShapeCheck,
+  vexProductCheck,
+  vexExpiryCheck,
+  vexAgreementCheck,
+  ...statementChecks.tests,
+  testsShapeCheck,
+  testsImageCheck,
+  testsResultCheck,
+  testsRequiredCheck,
+  ociLayoutCheck,
+  ociImageCheck,
+  mediumDigestCheck,
   imageDigestCheck,
   rootHashCheck,
   designationCheck,

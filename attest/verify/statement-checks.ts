@@ -80,7 +80,10 @@ function statementResults(evidence: ReleaseEvidence, name: string): readonly Sub
   const { predicateType } = signed.value;
   if (predicateType !== wanted.predicateType)
     return [about(name, fail("PREDICATE_MISMATCH", wanted.predicateType, predicateType))];
-  return [about(name, predicateResult(evidence, name, wanted, signed.value)), ...subjectsOf(evidence, name, wanted, signed.value)];
+  return [
+    about(name, predicateResult(evidence, name, wanted, signed.value)),
+    ...subjectsOf(evidence, name, wanted, signed.value),
+  ];
 }
 
 function predicateResult(

@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises";
-import { runChecks } from "./check.ts";
+import { requiredOf, runChecks } from "./check.ts";
 import { VerifyError } from "./errors.ts";
 import { type Inventory, type KnownFiles, takeInventory } from "./inventory.ts";
 import { releaseChecks } from "./release-checks.ts";
@@ -21,14 +21,15 @@ export async function verifyRelease(dir: string, policy: VerifyPolicy, known?: K
 
 function reportOn(target: string, inventory: Inventory, policy: VerifyPolicy): Report {
   const evidence = gatherEvidence(inventory, policy);
+  const outcomes = runChecks(releaseChecks, evidence, policy);
   const trusted = [...policy.keys.map(({ fingerprint }) => fingerprint), ...policy.fingerprints];
   return buildReport({
     kind: "release",
     target,
     trust: [...new Set(trusted)].map((fingerprint) => `key ${fingerprint}`),
     claims: claimsOf(evidence),
-    required: releaseChecks.map(({ id }) => id),
-    outcomes: runChecks(releaseChecks, evidence, policy),
+    required: requiredOf(releaseChecks, outcomes),
+    outcomes,
   });
 }
 

@@ -10,7 +10,7 @@ import { verifyStatementBundle } from "@secai/formats/signature";
 import { parseStatement } from "@secai/formats/statement";
 import { MEASURED_BOOT_PREDICATE } from "@secai/formats/uris";
 import { type Measurements, parseMeasurements } from "@secai/measure/measurements";
-import { type Check, type CheckOutcome, fail, pass, runChecks } from "./check.ts";
+import { type Check, type CheckOutcome, fail, pass, requiredOf, runChecks } from "./check.ts";
 import { VerifyError } from "./errors.ts";
 import { takeInventory } from "./inventory.ts";
 import { releaseChecks } from "./release-checks.ts";
@@ -96,9 +96,10 @@ async function promiseOfRelease(dir: string, trust: VerifyPolicy): Promise<Promi
   const evidence = gatherEvidence(await takeInventory(dir), trust);
   // Believed for the same reason as the manifest: the release's own checks are part of the verdict, and they cover every file in it.
   const baseline = derive(fileOf(evidence, BASELINE_FILE), ({ bytes }) => parseBaseline(bytes ?? new Uint8Array()));
+  const outcomes = runChecks(releaseChecks, evidence, trust);
   return {
-    outcomes: runChecks(releaseChecks, evidence, trust),
-    required: releaseChecks.map(({ id }) => id),
+    outcomes,
+    required: requiredOf(releaseChecks, outcomes),
     measurements: evidence.measurements,
     ...(evidence.manifest.state === "found" && { manifest: evidence.manifest.value }),
     ...(baseline.state === "found" && { baseline: baseline.value }),

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { sha256 } from "@secai/formats/digest";
 import { verifyRelease } from "@secai/verify/verify-release";
 import { afterAll, beforeEach, expect, test } from "vitest";
+import { serviceSbom } from "./contents.ts";
 import { type FixtureChanges, makeKeys, makeRelease, temporaryDirectory } from "./fixture.ts";
 
 const scratch = temporaryDirectory();
@@ -94,7 +95,11 @@ test("a key that others can read signs nothing", async () => {
 
 test("a release takes the place of the one before, and nothing is left beside it", async () => {
   await makeRelease(out, at("keys"), {
-    files: { "services/old.mjs": { content: "x" }, "sbom/old.cdx.json": { content: readImageSbom() } },
+    files: {
+      "services/old.mjs": { content: "x" },
+      "sbom/old.cdx.json": { content: serviceSbom("old", "x") },
+      "baseline.json": undefined,
+    },
   });
   expect(readdirSync(join(out, "services"))).toContain("old.mjs");
   const { report, files, dir } = await makeRelease(out, at("keys"));
@@ -107,9 +112,6 @@ test("a release takes the place of the one before, and nothing is left beside it
   }
   expect((await verifyRelease(out, policy)).verdict).toBe("accepted");
 });
-
-const readImageSbom = () =>
-  JSON.stringify({ bomFormat: "CycloneDX", specVersion: "1.6", metadata: { component: { type: "application", name: "old" } } });
 
 test("no secret is in a release, and everybody can read all of it", async () => {
   const { files } = await makeRelease(out, at("keys"));

@@ -6,11 +6,29 @@ import { canonicalJson } from "@secai/formats/canonical-json";
 import { type Sha256, sha256 } from "@secai/formats/digest";
 import { parsePublicKey } from "@secai/formats/keys";
 import { type BuildFacts, buildProvenance } from "@secai/formats/provenance";
+import { mediumOf } from "@secai/formats/release-layout";
 import { statementBytes, subjectOf } from "@secai/formats/statement";
 import { LOCAL_BUILDER_ID } from "@secai/formats/uris";
-import { BOOT_PHASES } from "@secai/measure/uki";
 import { type FinishedRelease, type FinishOptions, finishRelease } from "@secai/release/bundle";
 import { knownBuilders, type VerifyPolicy } from "@secai/verify/release-policy";
+import {
+  BASH,
+  baselineFacts,
+  baselineOf,
+  bootLoaderOf,
+  ENGINE,
+  imageSbom,
+  imageSbomXml,
+  measurementsOf,
+  POLICY_ENGINE,
+  secureBootKey,
+  serviceSbom,
+  testResultOf,
+  ukiOf,
+  vexCycloneDx,
+  vexOf,
+} from "./contents.ts";
+import { isoOf, ociOf, ovaOf } from "./media.ts";
 
 /** A directory that is gone when the test is. */
 export function temporaryDirectory(): { readonly path: string; [Symbol.dispose](): void } {
@@ -25,7 +43,8 @@ export function makeKeys(dir: string): VerifyPolicy {
   const pem = publicKey.export({ type: "spki", format: "pem" });
   writeFileSync(join(dir, "release.key"), privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 });
   writeFileSync(join(dir, "release.pub"), pem, { mode: 0o600 });
-  for (const name of ["PK.crt", "KEK.crt", "db.crt", "pcr.pub"]) writeFileSync(join(dir, name), `public half of ${name}\n`);
+  for (const name of ["PK", "KEK", "db"] as const) writeFileSync(join(dir, `${name}.crt`), secureBootKey(name));
+  writeFileSync(join(dir, "pcr.pub"), "public half of pcr.key\n");
   return policyFor([parsePublicKey(Buffer.from(pem))]);
 }
 
@@ -42,62 +61,73 @@ export interface FixtureChanges {
   readonly options?: Partial<FinishOptions>;
 }
 
-const sbom = (name: string) => ({
-  content: canonicalJson({
-    bomFormat: "CycloneDX",
-    specVersion: "1.6",
-    version: 1,
-    metadata: { component: { type: "application", name } },
-    components: [{ type: "library", name: "example", version: "1.0" }],
-  }),
-});
+/** The kernel's command line: the root hash and what the fixture's recipe adds. */
+const KERNEL_ARGUMENTS = ["quiet"] as const;
+const DISK = "a compressed disk\n";
+const IMAGE_DIGEST = `sha256:${sha256(DISK)}`;
+type Contents = Record<string, { readonly content: string | Uint8Array }>;
 
 /** A complete release with small contents, made by the code that makes real ones. */
 export async function makeRelease(out: string, keysDir: string, changes: FixtureChanges = {}): Promise<FinishedRelease> {
-  const rootHash = sha256("root");
-  const built: Record<string, { readonly content: string | Uint8Array }> = {
-    "disk.raw.zst": { content: "a compressed disk\n" },
-    "disk.qcow2": { content: "the same disk for a virtual machine\n" },
-    "uki.efi": { content: "a unified kernel image\n" },
-    "bootx64.efi": { content: "a boot loader\n" },
-    ROOT_HASH: { content: `${rootHash}\n` },
-    "services/policy-engine.mjs": { content: "export {};\n" },
-    "sbom/image.cdx.json": sbom("image"),
-    "sbom/policy-engine.cdx.json": sbom("policy-engine"),
-  };
-  const merged = Object.entries({ ...built, ...changes.files }).filter(([, source]) => source !== undefined);
-  const files = Object.fromEntries(merged) as Record<string, { readonly content: string | Uint8Array }>;
-  files["measurements.json"] ??= {
-    content: `${canonicalJson({ ...measurementsOf(files, rootHash), ...changes.measurements })}\n`,
-  };
-  const subjects = Object.entries(files).map(([name, { content }]) => subjectOf(name, sha256(content)));
+  const { commandLine, ...measured } = changes.measurements ?? {};
+  const rootHash = (measured.rootHash ?? sha256("root")) as Sha256;
+  const version = changes.facts?.version ?? factsOf().version;
+  const booted = String(commandLine ?? [`roothash=${rootHash}`, ...KERNEL_ARGUMENTS].join(" "));
+  const files = { ...changed(smallContents(version, rootHash, booted), changes) };
+  const kernel = files["uki.efi"]?.content;
+  // A text in place of a kernel image is one of that mark: what boots must be a program of the real format.
+  if (typeof kernel === "string") files["uki.efi"] = { content: ukiOf(booted, kernel) };
+  files["measurements.json"] ??= { content: measurementsIn(files, rootHash, changes) };
+  const subjects = Object.entries(files)
+    .filter(([name]) => !MADE_LATER.test(name))
+    .map(([name, { content }]) => subjectOf(name, sha256(content)));
   files["provenance.intoto.json"] ??= {
     content: statementBytes(buildProvenance({ ...factsOf(), subjects, ...changes.facts })).toString(),
   };
   return finishRelease({ files: { ...files, ...changes.sources }, out, keysDir, ...changes.options });
 }
 
-function measurementsOf(files: Readonly<Record<string, { readonly content: string | Uint8Array }>>, rootHash: Sha256) {
-  const digest = (name: string) => sha256(files[name]?.content ?? name);
-  const phases = BOOT_PHASES.map((_, index) => BOOT_PHASES.slice(0, index + 1).join(":"));
-  const ready = digest(phases.at(-1) ?? "");
+/** What is made of a build's outputs, not by the build. */
+const MADE_LATER = /^(tests|oci)\/|\.(ova|iso)$/;
+
+/** Results of the suites over the fixture's image, which a release has once they were run. */
+export const suiteResults: Contents = Object.fromEntries(
+  ["acceptance", "adversarial"].map((suite) => [`tests/${suite}.json`, { content: testResultOf(suite, IMAGE_DIGEST) }]),
+);
+
+function changed(contents: Contents, { files = {}, options }: FixtureChanges): Contents {
+  const absent = options?.absent?.map(({ name }) => name) ?? [];
+  const built = Object.entries(contents).filter(([name]) => !absent.includes(mediumOf(name) ?? ""));
+  const merged = Object.entries({ ...Object.fromEntries(built), ...files }).filter(([, source]) => source !== undefined);
+  return Object.fromEntries(merged) as Contents;
+}
+
+function smallContents(version: string, rootHash: Sha256, commandLine: string): Contents {
+  const [, ...kernelArguments] = commandLine.split(" ");
   return {
-    schema: 1,
-    designation: "dev",
-    rootHash,
-    commandLine: `quiet roothash=${rootHash}`,
-    uki: { sha256: digest("uki.efi"), authenticode: digest("uki") },
-    bootloader: { sha256: digest("bootx64.efi"), authenticode: digest("boot") },
-    secureBoot: {
-      ownerGuid: "6d0a31e6-5a8d-4b2e-9f2a-000000000001",
-      PK: digest("PK"),
-      KEK: digest("KEK"),
-      db: [digest("db")],
-    },
-    pcrs: { sha256: { "4": digest("4"), "7": digest("7"), "11": ready, "12": "0".repeat(64) } },
-    pcr11Phases: Object.fromEntries(phases.map((phase) => [phase, digest(phase)])),
-    siteSpecificPcrs: [0, 1],
+    "disk.raw.zst": { content: DISK },
+    "disk.qcow2": { content: "the same disk for a virtual machine\n" },
+    "disk.ova": { content: ovaOf(IMAGE_DIGEST) },
+    "installer.iso": { content: isoOf(`${IMAGE_DIGEST}\n`) },
+    ...ociOf(IMAGE_DIGEST),
+    "uki.efi": { content: ukiOf(commandLine) },
+    "bootx64.efi": { content: bootLoaderOf() },
+    ROOT_HASH: { content: `${rootHash}\n` },
+    [POLICY_ENGINE]: { content: ENGINE },
+    "baseline.json": { content: baselineOf(baselineFacts(rootHash, kernelArguments, sha256(ENGINE))) },
+    "sbom/image.cdx.json": { content: imageSbom },
+    "sbom/image.cdx.xml": { content: imageSbomXml },
+    "sbom/policy-engine.cdx.json": { content: serviceSbom("policy-engine", ENGINE) },
+    "vex/openvex.json": { content: vexOf(version) },
+    "vex/vex.cdx.json": { content: vexCycloneDx },
   };
+}
+
+/** Predicted of the boot files, as a build does; a member of `changes.measurements` stands in for the predicted one. */
+function measurementsIn(files: Contents, rootHash: Sha256, { measurements = {} }: FixtureChanges): string {
+  const bytes = (name: string) => Buffer.from(files[name]?.content ?? bootLoaderOf());
+  const uki = files["uki.efi"] === undefined ? ukiOf(`roothash=${rootHash}`) : bytes("uki.efi");
+  return `${canonicalJson({ ...measurementsOf(uki, bytes("bootx64.efi"), rootHash), ...measurements })}\n`;
 }
 
 export function factsOf(): BuildFacts {
@@ -109,7 +139,7 @@ export function factsOf(): BuildFacts {
     sourceDateEpoch: 1_760_000_000,
     engine: "local",
     drift: [],
-    dependencies: [{ name: "bash", uri: "pkg:deb/debian/bash@5.2", digest: { sha256: sha256("bash") } }],
+    dependencies: [{ name: "bash", uri: `pkg:deb/debian/bash@${BASH.version}`, digest: { sha256: BASH.sha256 } }],
     byproducts: [{ name: "log/uki", digest: { sha256: sha256("log") } }],
     builder: { id: LOCAL_BUILDER_ID, version: { secai: "0.1.0" } },
     metadata: { invocationId: "1", startedOn: "2026-01-01T00:00:00Z", finishedOn: "2026-01-01T00:01:00Z" },

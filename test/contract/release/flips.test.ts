@@ -8,14 +8,14 @@ import { gatherEvidence } from "@secai/verify/release-evidence";
 import { labelOf } from "@secai/verify/report-text";
 import { verifyRelease } from "@secai/verify/verify-release";
 import { afterAll, expect, test } from "vitest";
-import { makeKeys, makeRelease, temporaryDirectory } from "./fixture.ts";
+import { makeKeys, makeRelease, suiteResults, temporaryDirectory } from "./fixture.ts";
 import { flip, namesIn, write } from "./forge.ts";
 
 const scratch = temporaryDirectory();
 afterAll(() => scratch[Symbol.dispose]());
 const dir = join(scratch.path, "release");
 const policy = makeKeys(join(scratch.path, "keys"));
-await makeRelease(dir, join(scratch.path, "keys"));
+await makeRelease(dir, join(scratch.path, "keys"), { files: suiteResults });
 const inventory = await takeInventory(dir);
 
 /** The check that must notice a change in a file; the list and its signature vouch for each other, the list for all the rest. */

@@ -19,8 +19,10 @@ export interface Scene {
 
 export interface Mutation {
   readonly name: string;
-  /** Checks (with their subject) that must be among those that fail. */
+  /** Checks (with their subject, where one is meant) that must be among those that fail. */
   readonly fails: readonly string[];
+  /** The code that the first of them must give. */
+  readonly code?: string;
   readonly apply: (scene: Scene) => void | Promise<void>;
 }
 

@@ -1,12 +1,13 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { canonicalJson } from "@secai/formats/canonical-json";
 import { sha256 } from "@secai/formats/digest";
 import { loadSigningKey } from "@secai/sign/key-file";
 import { type Evidence, printEvidence } from "@secai/verify/runtime-evidence";
+import { rebootedLog } from "../release/boot.ts";
 import { makeKeys, makeRelease } from "../release/fixture.ts";
 import type { Mutation, Scene } from "../release/mutations.ts";
-import { makeKey, NONCE, quoteOf, realEvidence, realMeasurements, type SoftKey } from "./machine.ts";
+import { makeKey, NONCE, quoteOf, realEvidence, realMeasurements, replayed, type SoftKey } from "./machine.ts";
 
 /** What a case finds: a release, an older one, and what people hand to the verifier beside them. */
 export interface SelfTestScene extends Scene {
@@ -32,8 +33,9 @@ export const EVIDENCE_ARGS: readonly string[] = ["--evidence", "@/inputs/evidenc
 export const RUNTIME_ARGS: readonly string[] = ["runtime", "--release", "@/release", ...EVIDENCE_ARGS, ...TRUST];
 
 const ENGINE = "export {};\n";
-/** Measurements of the image whose evidence the machine shows; the boot files are the fixture's. */
-const { uki: _, bootloader: __, ...measured } = realMeasurements;
+/** Of the image whose evidence the machine shows; the boot files, and what they measure to, are the fixture's. */
+const { rootHash, commandLine } = realMeasurements;
+const measured = { rootHash, commandLine };
 
 /** Everything a case starts from, below `scratch`. Keys are made for it and thrown away with it. */
 export async function makeScene(scratch: string): Promise<SelfTestScene> {
@@ -54,17 +56,21 @@ export async function makeScene(scratch: string): Promise<SelfTestScene> {
   writeFileSync(at("inputs/release.pub"), key.publicPem);
   writeFileSync(at("inputs/stranger.pub"), stranger.publicPem);
   const machine = makeKey();
-  const evidence = evidenceOf(machine);
+  const evidence = evidenceOf(machine, at("release"));
   writeFileSync(at("inputs/evidence.json"), printEvidence(evidence));
   return { root, dir: at("release"), older: at("older"), inputs: at("inputs"), key, stranger, machine, evidence };
 }
 
-/** A machine that runs the fixture release: the logs and values of a real boot, quoted by `key`. */
-function evidenceOf(key: SoftKey): Evidence {
+/** A machine that runs the fixture release: the logs of a real boot with this release's programs in them, quoted by `key`. */
+function evidenceOf(key: SoftKey, release: string): Evidence {
   const real = realEvidence("plain");
+  const [bootloader, uki] = ["bootx64.efi", "uki.efi"].map((name) => readFileSync(join(release, name)));
+  const eventLog = rebootedLog(real.eventLog ?? Buffer.alloc(0), bootloader ?? Buffer.alloc(0), uki ?? Buffer.alloc(0));
+  const pcrs = replayed(eventLog, real.userspaceLog ?? Buffer.alloc(0), real.quote?.pcrs.keys() ?? []);
   return {
     ...real,
-    quote: quoteOf(key, { pcrs: real.quote?.pcrs ?? new Map() }),
+    eventLog,
+    quote: quoteOf(key, { pcrs }),
     release: { imageId: "secai-os", imageVersion: "0.1.0" },
     services: { "policy-engine": sha256(ENGINE) },
   };

@@ -1,0 +1,108 @@
+import { sha256 } from "@secai/formats/digest";
+import { BOOT_LOADER_FILE, UKI_FILE } from "@secai/formats/release-layout";
+import type { Measurements } from "@secai/measure/measurements";
+import { predictPcrs } from "@secai/measure/predict";
+import { certificateDer } from "@secai/measure/secure-boot";
+import { about, type CheckResult, fail, notPresent, pass, type SubjectResult, undecided } from "./check.ts";
+import { derive, type Found, given, type ReleaseCheck, type ReleaseEvidence, when } from "./release-evidence.ts";
+
+export const measurementsFilesCheck: ReleaseCheck = {
+  id: "measurements.files",
+  title: "The measurements are well formed and were made of these very boot files",
+  asks: "Whether measurements.json names the digests of the kernel image and the boot loader that lie beside it.",
+  codes: ["SUBJECT_MISMATCH", "FILE_MISSING"],
+  run: ({ measurements, inventory }) =>
+    when(measurements, ({ uki, bootloader }) => {
+      const wrong = [
+        { name: UKI_FILE, expected: uki.sha256 },
+        { name: BOOT_LOADER_FILE, expected: bootloader.sha256 },
+      ].find(({ name, expected }) => inventory.files.get(name)?.sha256 !== expected);
+      if (wrong === undefined) return pass;
+      return fail("SUBJECT_MISMATCH", wrong.expected, `${wrong.name}: ${inventory.files.get(wrong.name)?.sha256 ?? "missing"}`);
+    }),
+};
+
+const CERTIFICATES = ["PK", "KEK", "db"] as const;
+
+export const measurementsCertificatesCheck: ReleaseCheck = {
+  id: "measurements.certificates",
+  title: "The Secure Boot certificates are those the measurements name",
+  asks: "Whether keys/PK.crt, keys/KEK.crt and keys/db.crt are the certificates (as DER) that measurements.json expects in firmware.",
+  codes: ["CERTIFICATE_MISMATCH", "EVIDENCE_UNUSABLE", "FILE_MISSING"],
+  run: (evidence) => {
+    const { measurements } = evidence;
+    if (measurements.state !== "found") return undecided("EVIDENCE_UNUSABLE", "the measurements cannot be used");
+    const { PK, KEK, db } = measurements.value.secureBoot;
+    const expected = { PK: [PK], KEK: [KEK], db };
+    return CERTIFICATES.map((name): SubjectResult => {
+      const file = `keys/${name}.crt`;
+      const found = derive(bytesOf(evidence, file), (bytes) => sha256(certificateDer(bytes)));
+      const compared = when(found, (actual) =>
+        expected[name].includes(actual) ? pass : fail("CERTIFICATE_MISMATCH", expected[name].join(" or "), actual),
+      );
+      return about(file, compared);
+    });
+  },
+};
+
+/** The same prediction, made here of the files that ship: nobody's word is taken for what a machine must show. */
+export const repredictionCheck: ReleaseCheck = {
+  id: "measurements.repredicted",
+  title: "The promised PCR values are those that these boot files and keys give",
+  asks: "Whether PCR 4, 7, 11 and 12, each phase of PCR 11, both Authenticode digests and the command line come out the same when they are predicted again from uki.efi, bootx64.efi and keys/*.crt.",
+  codes: ["PREDICTION_MISMATCH", "FILE_MISSING", "EVIDENCE_UNUSABLE"],
+  run: (evidence) =>
+    given(evidence.measurements, "the measurements", (measured) => {
+      // With several certificates in db the release carries only the one that signs; then PCR 7 is the certificates check's to compare.
+      if (measured.secureBoot.db.length > 1) return notPresent("firmware trusts certificates that the release does not carry");
+      return when(predicted(evidence, measured), (values) => comparePrediction(values, promisedValues(measured)));
+    }),
+};
+
+type Values = Readonly<Record<string, string>>;
+
+function predicted(evidence: ReleaseEvidence, { secureBoot }: Measurements): Found<Values> {
+  const names = [UKI_FILE, BOOT_LOADER_FILE, ...CERTIFICATES.map((name) => `keys/${name}.crt`)];
+  const parts = names.map((name) => bytesOf(evidence, name));
+  const missing = parts.find((part) => part.state !== "found");
+  if (missing !== undefined) return missing;
+  const [uki, bootloader, PK, KEK, db] = parts.flatMap((part) => (part.state === "found" ? [part.value] : []));
+  if (!uki || !bootloader || !PK || !KEK || !db) return { state: "absent", code: "FILE_MISSING", detail: "a boot file" };
+  return derive({ state: "found", value: undefined }, () => {
+    const { pcrs, pcr11Phases, bootloaderAuthenticode, ukiAuthenticode, commandLine } = predictPcrs({
+      uki,
+      bootloader,
+      PK,
+      KEK,
+      db: [db],
+      ownerGuid: secureBoot.ownerGuid,
+    });
+    return valuesOf(pcrs, pcr11Phases, { ukiAuthenticode, bootloaderAuthenticode, commandLine });
+  });
+}
+
+function promisedValues({ pcrs, pcr11Phases, uki, bootloader, commandLine }: Measurements): Values {
+  return valuesOf(pcrs.sha256, pcr11Phases, {
+    ukiAuthenticode: uki.authenticode,
+    bootloaderAuthenticode: bootloader.authenticode,
+    commandLine,
+  });
+}
+
+function valuesOf(pcrs: Readonly<Record<string, string>>, phases: Readonly<Record<string, string>>, others: Values): Values {
+  const named = (prefix: string, values: Readonly<Record<string, string>>) =>
+    Object.entries(values).map(([name, value]) => [`${prefix} ${name}`, value] as const);
+  return { ...Object.fromEntries([...named("PCR", pcrs), ...named("PCR 11 after", phases)]), ...others };
+}
+
+function comparePrediction(actual: Values, promised: Values): CheckResult {
+  const wrong = [...new Set([...Object.keys(actual), ...Object.keys(promised)])].find((name) => actual[name] !== promised[name]);
+  if (wrong === undefined) return pass;
+  return fail("PREDICTION_MISMATCH", `${wrong}: ${promised[wrong] ?? "no value"}`, actual[wrong] ?? "no value");
+}
+
+/** The bytes of a file that the inventory keeps, or that they are not there. */
+export function bytesOf({ inventory }: ReleaseEvidence, name: string): Found<Buffer> {
+  const bytes = inventory.files.get(name)?.bytes;
+  return bytes === undefined ? { state: "absent", code: "FILE_MISSING", detail: name } : { state: "found", value: bytes };
+}
