@@ -151,7 +151,13 @@ function imageSteps({ recipe, lock, keys, sourceDateEpoch }: PlanInputs): Step[]
     measureStep({ ...common, certificates }),
     baselineStep({ ...common, kernelArguments: recipe.kernelArguments }),
     diskStep({ ...common, seed: seedOf(recipe), ...recipe.disk }),
-    imageSbomStep({ ...common, lock: text(canonicalJson(lock)), overlays: recipe.overlays, services: bundleNames(recipe) }),
+    imageSbomStep({
+      ...common,
+      lock: text(canonicalJson(lock)),
+      overlays: recipe.overlays,
+      services: bundleNames(recipe),
+      cycloneDx: recipe.cycloneDx ?? "1.6",
+    }),
   ];
 }
 
@@ -185,6 +191,7 @@ function releaseOutputs(recipe: Recipe): Record<string, OutputRef> {
     "measurements.json": outputOf("measure", "measurements"),
     "baseline.json": outputOf("baseline", "baseline"),
     "sbom/image.cdx.json": outputOf("sbom.image", "sbom"),
+    "sbom/image.cdx.xml": outputOf("sbom.image", "xml"),
     ...Object.fromEntries(bundles.map((name) => [`sbom/${name}.cdx.json`, outputOf(`sbom.${name}`, "sbom")])),
     ...Object.fromEntries(bundles.map((name) => [`services/${name}.mjs`, outputOf(`bundle.${name}`, "bundle")])),
   };

@@ -74,8 +74,8 @@ async function bundleProgram(top: string, name: string): Promise<Buffer> {
     legalComments: "none",
     write: false,
     logLevel: "silent",
-    // Optional peers of the CycloneDX library, for formats that no program writes.
-    external: ["xmlbuilder2", "libxmljs2"],
+    // An optional peer of the CycloneDX library, for validation in XML, which no program does.
+    external: ["libxmljs2"],
     banner: { js: 'import{createRequire as __createRequire}from"node:module";const require=__createRequire("file:///in/");' },
   });
   const [output] = result.outputFiles;

@@ -1,22 +1,32 @@
-// One CycloneDX document about a finished root file system.
-// sbom-image --root DIR --dpkg DIR --lock FILE --services DIR [--overlays DIR,DIR] --out FILE
-import { existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+// One CycloneDX document about a finished root file system, in JSON and XML.
+// sbom-image --root DIR (--dpkg DIR --lock FILE | --rpmdb DIR) --services DIR [--overlays DIR,DIR] [--cyclonedx 1.7] --out DIR
+import { cpSync, existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { sha256 } from "@secai/formats/digest";
-import type { Lock } from "../lock/lock.ts";
-import { serializeDocument } from "../sbom/document.ts";
-import { type DpkgPackage, loadDiversions, loadDpkg } from "../sbom/dpkg.ts";
+import type { Lock, LockedPackage } from "../lock/lock.ts";
+import { crossCheckFiles, crossCheckPackages, dpkgQueryArguments, findArguments } from "../sbom/crosscheck.ts";
+import { debComponent } from "../sbom/deb-component.ts";
+import { declaredFiles } from "../sbom/declared.ts";
+import { DEFAULT_CYCLONEDX, parseCycloneDxVersion, serializeDocument, serializeXml } from "../sbom/document.ts";
+import { debRef, loadDiversions, loadDpkg } from "../sbom/dpkg.ts";
 import { SbomError } from "../sbom/errors.ts";
-import { buildImageSbom } from "../sbom/image-sbom.ts";
-import { licenceNames } from "../sbom/licences.ts";
-import { ownershipOf } from "../sbom/ownership.ts";
+import { buildImageSbom, type ImageSbomInputs } from "../sbom/image-sbom.ts";
+import { licenceNames, mentionedLicences } from "../sbom/licences.ts";
+import { type OwnershipInputs, ownershipOf } from "../sbom/ownership.ts";
 import { readRoot } from "../sbom/root-files.ts";
+import { parseRpmQuery, rpmQueryArguments } from "../sbom/rpm.ts";
+import { rpmComponent } from "../sbom/rpm-component.ts";
 import { parseServiceDocument } from "../sbom/service-document.ts";
-import { sourceDateEpoch } from "./tool.ts";
+import { sourceDateEpoch, toolOutput } from "./tool.ts";
 
 const text = { type: "string" } as const;
-const { values } = parseArgs({ options: { root: text, dpkg: text, lock: text, services: text, overlays: text, out: text } });
+const { values } = parseArgs({
+  options: {
+    ...{ root: text, dpkg: text, rpmdb: text, lock: text, services: text, overlays: text, out: text },
+    cyclonedx: { type: "string", default: DEFAULT_CYCLONEDX },
+  },
+});
 
 function flag(name: "root" | "dpkg" | "lock" | "services" | "out"): string {
   const value = values[name];
@@ -32,16 +42,10 @@ function osRelease(root: string): ReadonlyMap<string, string> {
   );
 }
 
-function readLicences(root: string, packages: readonly DpkgPackage[]): ReadonlyMap<string, readonly string[]> {
-  const licences = new Map<string, readonly string[]>();
-  for (const { name } of packages) {
-    const path = join(root, "usr/share/doc", name, "copyright");
-    // A link could lead out of the root; such a package gets no assertion.
-    if (lstatSync(path, { throwIfNoEntry: false })?.isFile() !== true) continue;
-    const names = licenceNames(readFileSync(path, "utf8"));
-    if (names !== undefined) licences.set(name, names);
-  }
-  return licences;
+/** The copyright file of a package, or nothing. A link could lead out of the root; such a package gets no assertion. */
+function copyrightOf(root: string, name: string): string {
+  const path = join(root, "usr/share/doc", name, "copyright");
+  return lstatSync(path, { throwIfNoEntry: false })?.isFile() === true ? readFileSync(path, "utf8") : "";
 }
 
 /** Paths in the image of everything that the overlays hold. */
@@ -57,33 +61,75 @@ function serviceDocuments(folder: string) {
   });
 }
 
-const root = flag("root");
-const lock = JSON.parse(readFileSync(flag("lock"), "utf8")) as Partial<Lock>;
-if (!Array.isArray(lock.roots?.image)) {
-  throw new SbomError("SBOM_INPUT_MALFORMED", { expected: "a lock with the packages of the image", actual: flag("lock") });
+function lockedPackages(path: string): readonly LockedPackage[] {
+  const lock = JSON.parse(readFileSync(path, "utf8")) as Partial<Lock>;
+  if (Array.isArray(lock.roots?.image)) return lock.roots.image;
+  throw new SbomError("SBOM_INPUT_MALFORMED", { expected: "a lock with the packages of the image", actual: path });
 }
-const packages = loadDpkg(flag("dpkg"));
+
+type Database = Pick<ImageSbomInputs, "packages" | "componentOf" | "crossCheck"> & Pick<OwnershipInputs, "diversions">;
+
+function debDatabase(root: string, distro: string): Database {
+  const dpkg = flag("dpkg");
+  const packages = loadDpkg(dpkg);
+  const locked = new Map(lockedPackages(flag("lock")).map((entry) => [`${debRef(entry)} ${entry.version}`, entry]));
+  return {
+    packages,
+    diversions: loadDiversions(dpkg),
+    crossCheck: crossCheckPackages(packages, toolOutput("dpkg-query", dpkgQueryArguments(dpkg))),
+    componentOf: (deb, fileCount) => {
+      const copyright = copyrightOf(root, deb.name);
+      const licences = licenceNames(copyright);
+      const mentioned = licences === undefined ? mentionedLicences(copyright) : [];
+      const entry = locked.get(`${deb.ref} ${deb.version}`);
+      return debComponent({ package: deb, locked: entry, licences, mentioned, distro, fileCount });
+    },
+  };
+}
+
+function rpmDatabase(rpmdb: string, distro: string): Database {
+  // SQLite writes beside the database that it reads.
+  cpSync(rpmdb, "/tmp/rpmdb", { recursive: true });
+  const packages = parseRpmQuery(toolOutput("rpm", rpmQueryArguments("/tmp/rpmdb")));
+  const byRef = new Map(packages.map((rpm) => [rpm.ref, rpm]));
+  return {
+    packages,
+    diversions: new Map(),
+    crossCheck: { "crosscheck:packages": `${packages.length} by rpm, which is also the SBOM's reader` },
+    componentOf: ({ ref }, fileCount) => {
+      const rpm = byRef.get(ref);
+      if (rpm === undefined) throw new Error(`${ref} is no package of the database`);
+      return rpmComponent(rpm, distro, fileCount);
+    },
+  };
+}
+
+const started = performance.now();
+const root = flag("root");
 const release = osRelease(root);
-const ownership = ownershipOf({
-  files: readRoot(root),
-  packages,
-  diversions: loadDiversions(flag("dpkg")),
-  overlays: overlayPaths((values.overlays ?? "").split(",").filter((folder) => folder !== "")),
-});
+const distro = `${release.get("ID")}-${release.get("VERSION_ID")}`;
+const database = values.rpmdb === undefined ? debDatabase(root, distro) : rpmDatabase(values.rpmdb, distro);
+const files = readRoot(root);
+const overlays = overlayPaths((values.overlays ?? "").split(",").filter((folder) => folder !== ""));
 const bom = buildImageSbom({
+  ...database,
   image: {
     name: release.get("IMAGE_ID") ?? release.get("ID") ?? "image",
     version: release.get("IMAGE_VERSION") ?? release.get("VERSION_ID") ?? "0",
-    distro: `${release.get("ID")}-${release.get("VERSION_ID")}`,
   },
-  ownership,
-  packages,
-  locked: lock.roots.image,
+  ownership: ownershipOf({ ...database, files, overlays }),
+  crossCheck: { ...database.crossCheck, ...crossCheckFiles(files, toolOutput("find", findArguments(root))) },
   services: serviceDocuments(flag("services")),
-  licences: readLicences(root, packages),
+  declared: declaredFiles,
   sourceDateEpoch: sourceDateEpoch(),
 });
-writeFileSync(flag("out"), serializeDocument(bom));
+const version = parseCycloneDxVersion(values.cyclonedx);
+writeFileSync(join(flag("out"), "image.cdx.json"), serializeDocument(bom, version));
+writeFileSync(join(flag("out"), "image.cdx.xml"), serializeXml(bom, version));
 for (const { name, value } of bom.metadata.component?.properties.sorted() ?? []) {
-  if (!name.endsWith(":path")) console.log(`${name} ${value}`);
+  if (!name.endsWith(":path")) console.error(`${name} ${value}`);
 }
+for (const [path, reason] of declaredFiles) {
+  if (!files.some((file) => file.path === path)) console.error(`declared as nobody's, but not there: ${path} (${reason})`);
+}
+console.error(`CycloneDX ${version} in JSON and XML after ${((performance.now() - started) / 1000).toFixed(1)} s`);

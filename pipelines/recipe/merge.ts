@@ -17,6 +17,7 @@ const atoms: readonly Path[] = [
   ["disk", "verityMiB"],
   ["disk", "imageGiB"],
   ["sizeBudgetMiB"],
+  ["cycloneDx"],
 ];
 
 /** Lists that every file may add to. */

@@ -51,6 +51,8 @@ export interface Recipe {
   readonly outputs: readonly OutputKind[];
   /** Of the compressed disk image. */
   readonly sizeBudgetMiB: number;
+  /** Version of CycloneDX that the image's SBOM is written in; "1.6" when absent. */
+  readonly cycloneDx?: "1.6" | "1.7";
 }
 
 /** A recipe and where each piece of it came from. */

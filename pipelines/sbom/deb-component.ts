@@ -1,6 +1,7 @@
 import { ComponentType, ExternalReferenceType } from "@cyclonedx/cyclonedx-library/Enums";
 import {
   Component,
+  ComponentEvidence,
   ExternalReference,
   ExternalReferenceRepository,
   OrganizationalEntity,
@@ -8,14 +9,11 @@ import {
 import { PackageURL } from "packageurl-js";
 import type { LockedPackage } from "../lock/lock.ts";
 import { properties, sha256Hash } from "./document.ts";
-import type { DpkgPackage } from "./dpkg.ts";
-import { licenceRepository } from "./licences.ts";
-
-export const debRef = ({ name, architecture }: { readonly name: string; readonly architecture: string }): string =>
-  `deb:${name}:${architecture}`;
+import { evidenceRepository, licenceRepository } from "./licences.ts";
+import type { InstalledPackage } from "./package.ts";
 
 /** purl of a binary package, with its source package (the name security trackers use) as the `upstream` qualifier. */
-function purlOf({ name, version, architecture, source }: DpkgPackage, distro: string): string {
+function purlOf({ name, version, architecture, source }: InstalledPackage, distro: string): string {
   const upstream = source.version === version ? source.name : `${source.name}@${source.version}`;
   return new PackageURL("deb", "debian", name, version, { arch: architecture, distro, upstream }, undefined).toString();
 }
@@ -26,28 +24,31 @@ function distribution({ path, sha256 }: LockedPackage): ExternalReference {
 }
 
 export interface DebComponentInputs {
-  readonly package: DpkgPackage;
+  readonly package: InstalledPackage;
   /** Undefined when the lock does not hold this very version; the component then says so. */
   readonly locked: LockedPackage | undefined;
   /** Undefined when its copyright file is absent or not machine readable. */
   readonly licences: readonly string[] | undefined;
+  /** Licences that a copyright file only points to. */
+  readonly mentioned: readonly string[];
   /** "debian-13" */
   readonly distro: string;
   /** How many files of the root are its. */
   readonly fileCount: number;
 }
 
-export function debComponent({ package: deb, locked, licences, distro, fileCount }: DebComponentInputs): Component {
+export function debComponent({ package: deb, locked, licences, mentioned, distro, fileCount }: DebComponentInputs): Component {
   const references = new ExternalReferenceRepository();
   if (locked !== undefined) references.add(distribution(locked));
   if (deb.homepage !== undefined) references.add(new ExternalReference(deb.homepage, ExternalReferenceType.Website));
   return new Component(ComponentType.Library, deb.name, {
-    bomRef: debRef(deb),
+    bomRef: deb.ref,
     version: deb.version,
     purl: purlOf(deb, distro),
-    supplier: new OrganizationalEntity({ name: deb.maintainer === "" ? "Debian" : deb.maintainer }),
+    supplier: new OrganizationalEntity({ name: deb.supplier }),
     licenses: licenceRepository(licences ?? []),
     externalReferences: references,
+    ...(mentioned.length === 0 ? {} : { evidence: new ComponentEvidence({ licenses: evidenceRepository(mentioned) }) }),
     ...(locked === undefined ? {} : { hashes: sha256Hash(locked.sha256) }),
     properties: properties({
       "deb:source": `${deb.source.name} ${deb.source.version}`,

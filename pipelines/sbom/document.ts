@@ -1,8 +1,14 @@
 import { ComponentType, HashAlgorithm, LifecyclePhase } from "@cyclonedx/cyclonedx-library/Enums";
 import { Bom, Component, HashDictionary, Metadata, Property, PropertyRepository } from "@cyclonedx/cyclonedx-library/Models";
-import { JSON as CycloneDxJson, JsonSerializer } from "@cyclonedx/cyclonedx-library/Serialize";
-import { Spec1dot6 } from "@cyclonedx/cyclonedx-library/Spec";
+import {
+  JSON as CycloneDxJson,
+  XML as CycloneDxXml,
+  JsonSerializer,
+  XmlSerializer,
+} from "@cyclonedx/cyclonedx-library/Serialize";
+import { Spec1dot6, Spec1dot7 } from "@cyclonedx/cyclonedx-library/Spec";
 import type { Sha256 } from "@secai/formats/digest";
+import { SbomError } from "./errors.ts";
 import { uuidOfUrl } from "./uuid.ts";
 
 /** What a document is about: `digest` identifies it and so the document's serial number. */
@@ -41,8 +47,27 @@ export function createDocument({ component, digest }: Subject, sourceDateEpoch: 
   return new Bom({ serialNumber: `urn:uuid:${uuidOfUrl(`urn:secai:sbom:sha256:${digest}`)}`, metadata });
 }
 
-/** CycloneDX 1.6 JSON with sorted lists: the same document is the same bytes. */
-export function serializeDocument(bom: Bom): string {
-  const serializer = new JsonSerializer(new CycloneDxJson.Normalize.Factory(Spec1dot6));
-  return `${serializer.serialize(bom, { sortLists: true, space: 1 })}\n`;
+const specs = { "1.6": Spec1dot6, "1.7": Spec1dot7 } as const;
+/** Versions of CycloneDX (ECMA-424) that a document can be written in. */
+export type CycloneDxVersion = keyof typeof specs;
+export const DEFAULT_CYCLONEDX: CycloneDxVersion = "1.6";
+
+/** @throws SbomError SBOM_INPUT_MALFORMED */
+export function parseCycloneDxVersion(text: string): CycloneDxVersion {
+  if (Object.hasOwn(specs, text)) return text as CycloneDxVersion;
+  throw new SbomError("SBOM_INPUT_MALFORMED", { expected: `CycloneDX ${Object.keys(specs).join(" or ")}`, actual: text });
+}
+
+const layout = { sortLists: true, space: 1 } as const;
+
+/** JSON with sorted lists: the same document is the same bytes. */
+export function serializeDocument(bom: Bom, version: CycloneDxVersion = DEFAULT_CYCLONEDX): string {
+  const serializer = new JsonSerializer(new CycloneDxJson.Normalize.Factory(specs[version]));
+  return `${serializer.serialize(bom, layout)}\n`;
+}
+
+/** The same document in XML. */
+export function serializeXml(bom: Bom, version: CycloneDxVersion = DEFAULT_CYCLONEDX): string {
+  const serializer = new XmlSerializer(new CycloneDxXml.Normalize.Factory(specs[version]));
+  return `${serializer.serialize(bom, layout)}\n`;
 }

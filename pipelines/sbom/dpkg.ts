@@ -2,23 +2,10 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { paragraphs, parseStanza } from "../lock/stanza.ts";
 import { SbomError } from "./errors.ts";
+import type { InstalledPackage } from "./package.ts";
 
-export interface DpkgPackage {
-  readonly name: string;
-  readonly version: string;
-  readonly architecture: string;
-  readonly maintainer: string;
-  readonly homepage: string | undefined;
-  /** Source package and its version, where they differ from the binary's. */
-  readonly source: { readonly name: string; readonly version: string };
-  /** One list of alternatives per dependency, names only. */
-  readonly depends: readonly (readonly string[])[];
-  readonly provides: readonly string[];
-  /** Absolute paths it installed: files, links and directories. */
-  readonly paths: readonly string[];
-  /** dpkg's own record of contents, by absolute path, MD5 in hex: finds changes, proves nothing. */
-  readonly md5: ReadonlyMap<string, string>;
-}
+export const debRef = ({ name, architecture }: { readonly name: string; readonly architecture: string }): string =>
+  `deb:${name}:${architecture}`;
 
 /** Package names of a relationship field (deb-control(5)), without versions, architectures and profiles. */
 export function parseRelations(field: string): readonly (readonly string[])[] {
@@ -29,7 +16,7 @@ export function parseRelations(field: string): readonly (readonly string[])[] {
     .filter((alternatives) => alternatives.length > 0);
 }
 
-function sourceOf(field: string | undefined, name: string, version: string): DpkgPackage["source"] {
+function sourceOf(field: string | undefined, name: string, version: string): InstalledPackage["source"] {
   const [, source = name, sourceVersion = version] = /^(\S+)(?:\s+\(([^)]+)\))?$/.exec(field ?? "") ?? [];
   return { name: source, version: sourceVersion };
 }
@@ -41,6 +28,7 @@ function infoFile(dir: string, name: string, architecture: string, kind: string)
   return found === undefined ? "" : readFileSync(found, "utf8");
 }
 
+/** dpkg's own record of contents: finds changes, proves nothing. */
 function md5Entries(md5sums: string, conffiles: string): Map<string, string> {
   const sums = md5sums.split("\n").map((line) => /^(?<md5>[0-9a-f]{32}) {2}(?<path>.+)$/.exec(line)?.groups);
   const configs = conffiles.split("\n").map((line) => /^(?<path>\/.+) (?<md5>[0-9a-f]{32})$/.exec(line.trim())?.groups);
@@ -50,23 +38,24 @@ function md5Entries(md5sums: string, conffiles: string): Map<string, string> {
   return new Map(pairs);
 }
 
-function readPackage(dir: string, fields: ReadonlyMap<string, string>): DpkgPackage {
+function readPackage(dir: string, fields: ReadonlyMap<string, string>): InstalledPackage {
   const [name, version, architecture] = ["package", "version", "architecture"].map((field) => fields.get(field));
   if (name === undefined || version === undefined || architecture === undefined || !/^[a-z0-9][a-z0-9+.-]*$/.test(name)) {
     throw new SbomError("SBOM_INPUT_MALFORMED", { expected: "a status paragraph with a name and version", actual: String(name) });
   }
   const list = infoFile(dir, name, architecture, "list");
   return {
+    ref: debRef({ name, architecture }),
     name,
     version,
     architecture,
-    maintainer: fields.get("maintainer") ?? "",
+    supplier: fields.get("maintainer") ?? "Debian",
     homepage: fields.get("homepage"),
     source: sourceOf(fields.get("source"), name, version),
     depends: [...parseRelations(fields.get("pre-depends") ?? ""), ...parseRelations(fields.get("depends") ?? "")],
     provides: parseRelations(fields.get("provides") ?? "").flat(),
     paths: list.split("\n").filter((path) => path.startsWith("/") && path !== "/."),
-    md5: md5Entries(infoFile(dir, name, architecture, "md5sums"), fields.get("conffiles") ?? ""),
+    digests: md5Entries(infoFile(dir, name, architecture, "md5sums"), fields.get("conffiles") ?? ""),
   };
 }
 
@@ -74,7 +63,7 @@ function readPackage(dir: string, fields: ReadonlyMap<string, string>): DpkgPack
  * Every installed package of a dpkg database (a copy of /var/lib/dpkg), sorted by name and architecture.
  * @throws SbomError SBOM_INPUT_MALFORMED; LockError LOCK_ARCHIVE_MALFORMED
  */
-export function loadDpkg(dir: string): readonly DpkgPackage[] {
+export function loadDpkg(dir: string): readonly InstalledPackage[] {
   const installed = [...paragraphs(readFileSync(join(dir, "status"), "utf8"))]
     .map(parseStanza)
     .filter((fields) => / installed$/.test(fields.get("status") ?? ""));

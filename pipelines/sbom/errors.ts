@@ -6,6 +6,16 @@ export const sbomErrors = {
     meaning: "A file that the SBOM is made from does not have its format.",
     fix: "Run the step that wrote the file again; when it stays so, report a bug.",
   },
+  SBOM_FILE_UNOWNED: {
+    exit: 1,
+    meaning: "A file of the image belongs to no package, no overlay, no known generator and no declared exception.",
+    fix: "Remove the file in the step that makes the tree, or declare it in pipelines/sbom/declared.ts with the reason.",
+  },
+  SBOM_CROSSCHECK_DIFFERS: {
+    exit: 1,
+    meaning: "Another reader of the same root sees other files or packages than the SBOM.",
+    fix: "Build the tree again; when it stays so, report a bug: one of the two readers is wrong.",
+  },
   SBOM_BUNDLE_INPUT_UNKNOWN: {
     exit: 1,
     meaning: "The bundler names a file that belongs to no npm package and no workspace.",

@@ -6,12 +6,10 @@ import {
   ExternalReference,
   ExternalReferenceRepository,
 } from "@cyclonedx/cyclonedx-library/Models";
-import type { LockedPackage } from "../lock/lock.ts";
-import { debComponent, debRef } from "./deb-component.ts";
 import { createDocument, fileComponent, properties, sha256Hash } from "./document.ts";
-import type { DpkgPackage } from "./dpkg.ts";
 import { SbomError } from "./errors.ts";
-import type { Ownership } from "./ownership.ts";
+import { type Ownership, requireDeclared } from "./ownership.ts";
+import type { InstalledPackage } from "./package.ts";
 import { type RootFile, rootDigest } from "./root-files.ts";
 import type { ServiceDocument } from "./service-document.ts";
 
@@ -19,25 +17,35 @@ import type { ServiceDocument } from "./service-document.ts";
 const MAX_LISTED = 500;
 
 export interface ImageSbomInputs {
-  readonly image: { readonly name: string; readonly version: string; readonly distro: string };
+  readonly image: { readonly name: string; readonly version: string };
   readonly ownership: readonly Ownership[];
-  readonly packages: readonly DpkgPackage[];
-  readonly locked: readonly LockedPackage[];
+  readonly packages: readonly InstalledPackage[];
+  /** Makes the component of a package that has so many files; deb-component.ts, rpm-component.ts. */
+  readonly componentOf: (one: InstalledPackage, fileCount: number) => Component;
   readonly services: readonly ServiceDocument[];
-  /** Licence names by package; absent: no machine-readable copyright file. */
-  readonly licences: ReadonlyMap<string, readonly string[]>;
+  /** Why a file may be nobody's, by its path. */
+  readonly declared: ReadonlyMap<string, string>;
+  /** What another reader of the same root found, as properties of the image. */
+  readonly crossCheck: Readonly<Record<string, string>>;
   /** Seconds since 1970. */
   readonly sourceDateEpoch: number;
 }
 
 /** The files of one origin that is no package: each file is a component of its own, with what identifies its content. */
-function filesComponent(name: string, ref: string, version: string, entries: readonly Ownership[]): Component {
+function filesComponent(
+  name: string,
+  ref: string,
+  version: string,
+  entries: readonly Ownership[],
+  reasons: ReadonlyMap<string, string> = new Map(),
+): Component {
   const nested = entries.map(({ file, owner }) => {
     const component = fileComponent(`${ref}:${file.path}`, file.path, file.type === "file" ? file.sha256 : undefined);
     component.properties = properties({
       ...(owner.kind === "generated" ? { "file:generator": owner.generator } : {}),
       ...(file.type === "link" ? { "file:link": file.target } : {}),
       ...(file.type === "special" ? { "file:type": "special" } : {}),
+      ...(reasons.has(file.path) ? { "file:reason": reasons.get(file.path) ?? "" } : {}),
     });
     return component;
   });
@@ -89,52 +97,44 @@ function serviceComponents(services: readonly ServiceDocument[], files: readonly
   return byPath;
 }
 
-/** Adds the edges of Depends and Pre-Depends: for each, the first alternative that is installed, by name or as provided. */
-function linkPackages(packages: readonly DpkgPackage[], components: ReadonlyMap<string, Component>): void {
-  const providers = new Map<string, DpkgPackage>();
-  for (const deb of [...packages].reverse()) for (const name of deb.provides) providers.set(name, deb);
-  for (const deb of packages) providers.set(deb.name, deb);
-  for (const deb of packages) {
-    for (const alternatives of deb.depends) {
+/** Adds the edges of what packages need (Depends and Pre-Depends, Requires): for each, the first alternative that is installed, by name or as provided. */
+function linkPackages(packages: readonly InstalledPackage[], components: ReadonlyMap<string, Component>): void {
+  const providers = new Map<string, InstalledPackage>();
+  for (const one of [...packages].reverse()) for (const name of one.provides) providers.set(name, one);
+  for (const one of packages) providers.set(one.name, one);
+  for (const one of packages) {
+    for (const alternatives of one.depends) {
       const found = alternatives.map((name) => providers.get(name)).find((candidate) => candidate !== undefined);
-      const target = found === undefined || found === deb ? undefined : components.get(debRef(found));
-      if (target !== undefined) components.get(debRef(deb))?.dependencies.add(target.bomRef);
+      const target = found === undefined || found === one ? undefined : components.get(found.ref);
+      if (target !== undefined) components.get(one.ref)?.dependencies.add(target.bomRef);
     }
   }
 }
 
-function debComponents(inputs: ImageSbomInputs): ReadonlyMap<string, Component> {
+function packageComponents({ packages, ownership, componentOf }: ImageSbomInputs): ReadonlyMap<string, Component> {
   const counts = new Map<string, number>();
-  for (const { owner } of inputs.ownership) {
+  for (const { owner } of ownership) {
     if (owner.kind === "package") counts.set(owner.package, (counts.get(owner.package) ?? 0) + 1);
   }
-  const locked = new Map(inputs.locked.map((entry) => [`${debRef(entry)} ${entry.version}`, entry]));
-  const components = new Map(
-    inputs.packages.map((deb) => [
-      debRef(deb),
-      debComponent({
-        package: deb,
-        locked: locked.get(`${debRef(deb)} ${deb.version}`),
-        licences: inputs.licences.get(deb.name),
-        distro: inputs.image.distro,
-        fileCount: counts.get(deb.name) ?? 0,
-      }),
-    ]),
-  );
-  linkPackages(inputs.packages, components);
+  const components = new Map(packages.map((one) => [one.ref, componentOf(one, counts.get(one.ref) ?? 0)]));
+  linkPackages(packages, components);
   return components;
 }
 
 const paths = (entries: readonly Ownership[]): readonly string[] => entries.slice(0, MAX_LISTED).map(({ file }) => file.path);
 
-/** One CycloneDX document in which every file of the root belongs to a component or is named as nobody's. */
+/**
+ * One CycloneDX document in which every file of the root belongs to a component.
+ * @throws SbomError SBOM_FILE_UNOWNED, SBOM_SERVICE_ABSENT, SBOM_SERVICE_UNDOCUMENTED
+ */
 export function buildImageSbom(inputs: ImageSbomInputs): Bom {
-  const { image, ownership } = inputs;
+  const { image, ownership, declared } = inputs;
+  requireDeclared(ownership, declared);
   const services = serviceComponents(
     inputs.services,
     ownership.map(({ file }) => file),
   );
-  const debs = debComponents(inputs);
+  const packages = packageComponents(inputs);
   const of = (kind: Ownership["owner"]["kind"]) =>
     ownership.filter(({ file, owner }) => owner.kind === kind && !services.has(file.path));
   const [appliance, generated, unowned] = [of("appliance"), of("generated"), of("unowned")];
@@ -154,14 +154,16 @@ export function buildImageSbom(inputs: ImageSbomInputs): Bom {
       "files:modified": modified.length,
       "files:unowned:path": paths(unowned),
       "files:modified:path": paths(modified),
+      ...inputs.crossCheck,
     }),
   });
   const bom = createDocument({ component, digest }, inputs.sourceDateEpoch);
   const parts = [
-    ...debs.values(),
+    ...packages.values(),
     ...services.values(),
     filesComponent("appliance-files", "appliance", image.version, appliance),
     filesComponent("generated-files", "generated", image.version, generated),
+    filesComponent("unowned-files", "unowned", image.version, unowned, declared),
   ];
   for (const part of parts) {
     bom.components.add(part);

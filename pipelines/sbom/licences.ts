@@ -1,5 +1,11 @@
 import { LicenseAcknowledgement } from "@cyclonedx/cyclonedx-library/Enums";
-import { type License, LicenseRepository, NamedLicense, SpdxLicense } from "@cyclonedx/cyclonedx-library/Models";
+import {
+  type License,
+  LicenseExpression,
+  LicenseRepository,
+  NamedLicense,
+  SpdxLicense,
+} from "@cyclonedx/cyclonedx-library/Models";
 import { isSupportedSpdxId } from "@cyclonedx/cyclonedx-library/SPDX";
 import { paragraphs, parseStanza } from "../lock/stanza.ts";
 
@@ -70,4 +76,58 @@ export function licenceRepository(names: readonly string[]): LicenseRepository {
     );
   }
   return new LicenseRepository(byId.values());
+}
+
+/**
+ * Licences whose text a copyright file points to, e.g. "/usr/share/common-licenses/GPL-3" (Debian Policy §12.5). Of a file that no machine
+ * can read this is evidence of what is in it, not a statement about the package.
+ */
+export function mentionedLicences(copyright: string): readonly string[] {
+  const found = copyright
+    .slice(0, MAX_CHARACTERS)
+    .matchAll(/\/usr\/share\/common-licenses\/(?<name>[A-Za-z]+(?:-[0-9]+(?:\.[0-9]+)*)?)/g);
+  return [...new Set([...found].map(({ groups }) => groups?.name ?? ""))].sort();
+}
+
+/**
+ * As observed in a package's files: no acknowledgement, because nobody declared them for it. A pointer to a GNU licence does not say
+ * whether later versions may be chosen, so those stand by the name of the text.
+ */
+export function evidenceRepository(names: readonly string[]): LicenseRepository {
+  const ids = names.map((name) => [name, gnuFamily.test(name) ? undefined : spdxIdOf(name)] as const);
+  return new LicenseRepository(ids.map(([name, id]) => (id === undefined ? new NamedLicense(name) : new SpdxLicense(id))));
+}
+
+/** Words of SPDX licence expressions (SPDX 2.3 annex D) that are no identifiers. */
+const OPERATORS: ReadonlySet<string> = new Set(["AND", "OR", "WITH"]);
+
+/** Identifiers in order, operators between them, parentheses in pairs; what follows WITH is an exception, which has no list here. */
+function isSpdxExpression(text: string): boolean {
+  const tokens = text.match(/[()]|[^\s()]+/g) ?? [];
+  let depth = 0;
+  let previous = "(";
+  for (const token of tokens) {
+    const expectsOperand = previous === "(" || OPERATORS.has(previous);
+    if (token === "(" && !expectsOperand) return false;
+    if (token === ")" && (expectsOperand || depth === 0)) return false;
+    if (OPERATORS.has(token) && expectsOperand) return false;
+    if (!"()".includes(token) && !OPERATORS.has(token)) {
+      if (!expectsOperand) return false;
+      if (previous !== "WITH" && !isSupportedSpdxId(token) && !/^LicenseRef-[A-Za-z0-9.-]+$/.test(token)) return false;
+    }
+    depth += token === "(" ? 1 : token === ")" ? -1 : 0;
+    previous = token;
+  }
+  return depth === 0 && previous !== "(" && !OPERATORS.has(previous);
+}
+
+/** The licence of a package that states one SPDX expression; anything else stands as it was written. Empty: none. */
+export function expressionRepository(text: string): LicenseRepository {
+  if (text === "") return new LicenseRepository();
+  const acknowledgement = LicenseAcknowledgement.Declared;
+  if (isSupportedSpdxId(text)) return new LicenseRepository([new SpdxLicense(text, { acknowledgement })]);
+  const licence = isSpdxExpression(text)
+    ? Object.assign(new LicenseExpression(text), { acknowledgement })
+    : new NamedLicense(text, { acknowledgement });
+  return new LicenseRepository([licence]);
 }

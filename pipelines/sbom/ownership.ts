@@ -1,8 +1,9 @@
 import type { Sha256 } from "@secai/formats/digest";
-import type { DpkgPackage } from "./dpkg.ts";
+import { SbomError } from "./errors.ts";
+import type { InstalledPackage } from "./package.ts";
 import type { RootFile } from "./root-files.ts";
 
-/** Who put a file into the image. `generator` is the program that wrote it while packages were set up. */
+/** Who put a file into the image. `package` is a package's ref; `generator` the program that wrote it while packages were set up. */
 export type Owner =
   | { readonly kind: "package"; readonly package: string; readonly how: "listed" | "copied"; readonly modified: boolean }
   | { readonly kind: "appliance" }
@@ -16,7 +17,7 @@ export interface Ownership {
 
 export interface OwnershipInputs {
   readonly files: readonly RootFile[];
-  readonly packages: readonly DpkgPackage[];
+  readonly packages: readonly InstalledPackage[];
   readonly diversions: ReadonlyMap<string, { readonly to: string; readonly by: string }>;
   /** Files that the overlays put there, by absolute path. */
   readonly overlays: ReadonlySet<string>;
@@ -69,23 +70,26 @@ function mergedUsr(files: readonly RootFile[]): (path: string) => string {
 
 interface Listed {
   readonly package: string;
-  readonly md5: string | undefined;
+  readonly digest: string | undefined;
 }
 
 function listedPaths({ files, packages, diversions }: OwnershipInputs): ReadonlyMap<string, Listed> {
   const place = mergedUsr(files);
   const listed = new Map<string, Listed>();
-  for (const { name, paths, md5 } of packages) {
+  for (const { ref, name, paths, digests } of packages) {
     for (const path of paths) {
       const diversion = diversions.get(path);
       const at = diversion === undefined || diversion.by === name ? path : diversion.to;
-      listed.set(place(at), { package: name, md5: md5.get(path) });
+      listed.set(place(at), { package: ref, digest: digests.get(path) });
     }
   }
   return listed;
 }
 
 const applianceName = /(^|[/.@-])secure-ai([/.@-]|$)/;
+
+/** The file's digest of the kind that a package database keeps: 64 hex digits are SHA-256, 32 are MD5. */
+const recorded = (file: RootFile & { readonly type: "file" }, digest: string) => (digest.length === 64 ? file.sha256 : file.md5);
 
 /** Says for every file of the root where it came from; whatever remains is named "unowned", never left out. */
 export function ownershipOf(inputs: OwnershipInputs): readonly Ownership[] {
@@ -99,7 +103,7 @@ export function ownershipOf(inputs: OwnershipInputs): readonly Ownership[] {
     if (inputs.overlays.has(file.path)) return { kind: "appliance" };
     const owner = listed.get(file.path);
     if (owner !== undefined) {
-      const modified = file.type === "file" && owner.md5 !== undefined && owner.md5 !== file.md5;
+      const modified = file.type === "file" && owner.digest !== undefined && owner.digest !== recorded(file, owner.digest);
       return { kind: "package", package: owner.package, how: "listed", modified };
     }
     if (applianceName.test(file.path)) return { kind: "appliance" };
@@ -110,4 +114,19 @@ export function ownershipOf(inputs: OwnershipInputs): readonly Ownership[] {
     return original === undefined ? { kind: "unowned" } : { kind: "package", package: original, how: "copied", modified: false };
   };
   return inputs.files.map((file) => ({ file, owner: ownerOf(file) }));
+}
+
+/** Most names in one message. */
+const MAX_NAMED = 10;
+
+/**
+ * Nobody's files must be among the declared ones: path -> why it may be nobody's.
+ * @throws SbomError SBOM_FILE_UNOWNED
+ */
+export function requireDeclared(ownership: readonly Ownership[], declared: ReadonlyMap<string, string>): void {
+  const stray = ownership.filter(({ file, owner }) => owner.kind === "unowned" && !declared.has(file.path));
+  if (stray.length === 0) return;
+  const names = stray.slice(0, MAX_NAMED).map(({ file }) => file.path);
+  const rest = stray.length > names.length ? ` and ${stray.length - names.length} more` : "";
+  throw new SbomError("SBOM_FILE_UNOWNED", { expected: "an owner for every file", actual: `${names.join(", ")}${rest}` });
 }

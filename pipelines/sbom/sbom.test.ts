@@ -6,10 +6,11 @@ import { JsonStrictValidator } from "@cyclonedx/cyclonedx-library/Validation";
 import { parseSha256, sha256 } from "@secai/formats/digest";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { serializeDocument } from "./document.ts";
+import { debComponent } from "./deb-component.ts";
+import { parseCycloneDxVersion, serializeDocument, serializeXml } from "./document.ts";
 import { loadDiversions, loadDpkg, parseRelations } from "./dpkg.ts";
 import { buildImageSbom, type ImageSbomInputs } from "./image-sbom.ts";
-import { licenceNames, spdxIdOf } from "./licences.ts";
+import { expressionRepository, licenceNames, mentionedLicences, spdxIdOf } from "./licences.ts";
 import { bundledFiles, bundledImports } from "./metafile.ts";
 import { ownershipOf } from "./ownership.ts";
 import { readRoot, rootDigest } from "./root-files.ts";
@@ -83,22 +84,31 @@ const service: ServiceDocument = {
   document: sha256("document"),
 };
 
+const locked = {
+  ...{ name: "tool", version: "1:2.0+b1", architecture: "amd64", archive: "debian" },
+  ...{ path: "pool/main/t/tool/tool_2.0+b1_amd64.deb", size: 1, sha256: parseSha256("a".repeat(64)) },
+};
+
 function imageInputs(changes: Partial<ImageSbomInputs> = {}): ImageSbomInputs {
   const packages = loadDpkg(join(folder, "dpkg"));
   const files = readRoot(join(folder, "root"));
   const diversions = loadDiversions(join(folder, "dpkg"));
   return {
-    image: { name: "secai", version: "0.1.0", distro: "debian-13" },
+    image: { name: "secai", version: "0.1.0" },
     ownership: ownershipOf({ files, packages, diversions, overlays: new Set() }),
     packages,
-    locked: [
-      {
-        ...{ name: "tool", version: "1:2.0+b1", architecture: "amd64", archive: "debian" },
-        ...{ path: "pool/main/t/tool/tool_2.0+b1_amd64.deb", size: 1, sha256: parseSha256("a".repeat(64)) },
-      },
-    ],
+    componentOf: (deb, fileCount) =>
+      debComponent({
+        package: deb,
+        locked: deb.name === "tool" ? locked : undefined,
+        licences: deb.name === "tool" ? ["GPL-2+", "Expat", "GPL-2+ or Artistic"] : undefined,
+        mentioned: deb.name === "tool" ? [] : ["GPL-3", "Apache-2.0"],
+        distro: "debian-13",
+        fileCount,
+      }),
+    declared: new Map([["/opt/stray", "the test put it there"]]),
+    crossCheck: { "crosscheck:files": "equal" },
     services: [service],
-    licences: new Map([["tool", ["GPL-2+", "Expat", "GPL-2+ or Artistic"]]]),
     sourceDateEpoch: 1_700_000_000,
     ...changes,
   };
@@ -119,13 +129,47 @@ const documentOf = (text: string): Document => JSON.parse(text);
 describe("image", () => {
   beforeEach(makeRoot);
 
-  test("the document is valid CycloneDX 1.6, strictly", async () => {
-    const text = serializeDocument(buildImageSbom(imageInputs()));
-    expect(await new JsonStrictValidator(Version.v1dot6).validate(text)).toBeNull();
+  test("the document is valid CycloneDX 1.6, strictly, and 1.7 when asked", async () => {
+    const bom = buildImageSbom(imageInputs());
+    expect(await new JsonStrictValidator(Version.v1dot6).validate(serializeDocument(bom))).toBeNull();
+    const newer = serializeDocument(bom, "1.7");
+    expect(JSON.parse(newer)).toMatchObject({ specVersion: "1.7" });
+    expect(await new JsonStrictValidator(Version.v1dot7).validate(newer)).toBeNull();
   });
 
-  test("every file has an owner or is named, and the counts add up", () => {
+  test.each(["1.5", "1.8", "", "constructor"])("CycloneDX %j is refused", (version) => {
+    expect(() => parseCycloneDxVersion(version)).toThrow(expect.objectContaining({ code: "SBOM_INPUT_MALFORMED" }));
+  });
+
+  test("XML is the same document: serial number, every component, deterministic", () => {
+    const bom = buildImageSbom(imageInputs());
+    const [json, xml] = [serializeDocument(bom), serializeXml(bom)];
+    const refs = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map(([, ref]) => ref).sort();
+    expect(refs(xml, / bom-ref="([^"]+)"/g)).toEqual(refs(json, /"bom-ref": "([^"]+)"/g));
+    expect(xml).toContain(`serialNumber="${documentOf(json).serialNumber}"`);
+    expect(serializeXml(buildImageSbom(imageInputs()))).toBe(xml);
+  });
+
+  test("a file that nobody owns and nobody declared stops the build, by name", () => {
+    put("root/opt/other", "x");
+    expect(() => buildImageSbom(imageInputs())).toThrow(
+      expect.objectContaining({ code: "SBOM_FILE_UNOWNED", actual: "/opt/other" }),
+    );
+  });
+
+  test("a file whose content dpkg does not know is named as modified", () => {
+    put("root/usr/bin/tool", "other\n");
     const { metadata } = documentOf(serializeDocument(buildImageSbom(imageInputs())));
+    expect(metadata.component.properties).toContainEqual({ name: "secai:files:modified:path", value: "/usr/bin/tool" });
+  });
+
+  test.each(["a\u0001b", "a\nb"])("a file name with a control character (%j) is refused", (name) => {
+    put(`root/opt/${name}`, "");
+    expect(() => readRoot(join(folder, "root"))).toThrow(expect.objectContaining({ code: "SBOM_INPUT_MALFORMED" }));
+  });
+
+  test("every file has an owner or is named with the reason, and the counts add up", () => {
+    const { metadata, components } = documentOf(serializeDocument(buildImageSbom(imageInputs())));
     const values = Object.fromEntries(
       metadata.component.properties.map(({ name, value }) => [name.replace("secai:files:", ""), value]),
     );
@@ -135,6 +179,10 @@ describe("image", () => {
       .filter(({ name }) => name === "secai:files:unowned:path")
       .map(({ value }) => value);
     expect(unowned).toEqual(["/opt/stray"]);
+    expect(components.find(({ name }) => name === "unowned-files")?.components).toMatchObject([
+      { name: "/opt/stray", properties: [{ name: "secai:file:reason", value: "the test put it there" }] },
+    ]);
+    expect(metadata.component.properties).toContainEqual({ name: "secai:crosscheck:files", value: "equal" });
   });
 
   test("a package carries its purl, archive file, licences and what it depends on", () => {
@@ -153,6 +201,7 @@ describe("image", () => {
     expect(lib).toMatchObject({ purl: expect.stringContaining("pkg:deb/debian/libdep%2B%2B@3?") });
     expect(lib?.properties).toContainEqual({ name: "secai:licence", value: "NOASSERTION" });
     expect(lib?.properties).toContainEqual({ name: "secai:deb:lock", value: "absent" });
+    expect(lib).toMatchObject({ evidence: { licenses: [{ license: { name: "GPL-3" } }, { license: { id: "Apache-2.0" } }] } });
     expect(dependencies.find(({ ref }) => ref === "deb:tool:amd64")?.dependsOn).toEqual(["deb:libdep++:amd64"]);
     expect(components.map(({ name }) => name)).not.toContain("gone");
   });
@@ -245,6 +294,39 @@ describe("licences", () => {
   for (const text of ["", "This package was debianized by hand.", "Format: other\n\nFiles: *\nLicense: MIT\n"]) {
     test(`${JSON.stringify(text.slice(0, 20))} gives no assertion`, () => expect(licenceNames(text)).toBeUndefined());
   }
+
+  test("pointers to common licences are found once each", () => {
+    const text =
+      "see `/usr/share/common-licenses/GPL-3'. Or /usr/share/common-licenses/LGPL-2.1.\n/usr/share/common-licenses/GPL-3";
+    expect(mentionedLicences(text)).toEqual(["GPL-3", "LGPL-2.1"]);
+    expect(mentionedLicences("/usr/share/common-licenses/")).toEqual([]);
+  });
+
+  const expressions: readonly (readonly [string, string])[] = [
+    ["MIT", "SpdxLicense"],
+    ["MIT AND (GPL-2.0-or-later OR BSD-3-Clause)", "LicenseExpression"],
+    ["GPL-2.0-or-later WITH Classpath-exception-2.0", "LicenseExpression"],
+    ["LicenseRef-Fedora-Public-Domain AND MIT", "LicenseExpression"],
+    ["MIT AND", "NamedLicense"],
+    ["AND MIT", "NamedLicense"],
+    ["MIT GPL-2.0-only", "NamedLicense"],
+    ["(MIT", "NamedLicense"],
+    ["MIT)", "NamedLicense"],
+    ["()", "NamedLicense"],
+    ["MIT (OR BSD-3-Clause)", "NamedLicense"],
+    ["GPLv2+", "NamedLicense"],
+    ["MIT and BSD", "NamedLicense"],
+  ];
+  for (const [text, kind] of expressions) {
+    test(`"${text}" becomes a ${kind}`, () => {
+      expect([...expressionRepository(text)].map((licence) => licence.constructor.name)).toEqual([kind]);
+    });
+  }
+
+  test("any expression is taken or named, never lost", () => {
+    const word = fc.constantFrom("MIT", "AND", "OR", "WITH", "(", ")", "x", " ");
+    fc.assert(fc.property(fc.array(word, { minLength: 1 }), (words) => expressionRepository(`MIT${words.join(" ")}`).size === 1));
+  });
 
   test("any text gives names or no assertion", () => {
     fc.assert(fc.property(fc.string(), (text) => licenceNames(text) === undefined || Array.isArray(licenceNames(text))));

@@ -225,10 +225,12 @@ export interface ImageSbomInputs extends Common {
   readonly lock: Input;
   readonly overlays: readonly string[];
   readonly services: readonly string[];
+  /** Version of CycloneDX. */
+  readonly cycloneDx: "1.6" | "1.7";
 }
 
-/** A CycloneDX document in which every file of the image belongs to a component or is reported. */
-export function imageSbomStep({ lock, overlays, services, sourceDateEpoch }: ImageSbomInputs): ExecStep {
+/** A CycloneDX document, in JSON and XML, in which every file of the image belongs to a component. */
+export function imageSbomStep({ lock, overlays, services, cycloneDx, sourceDateEpoch }: ImageSbomInputs): ExecStep {
   const sboms = services.map((name): [string, Input] => [`/in/services/${name}.cdx.json`, outputOf(`sbom.${name}`, "sbom")]);
   return programStep({
     id: "sbom.image",
@@ -249,9 +251,10 @@ export function imageSbomStep({ lock, overlays, services, sourceDateEpoch }: Ima
       lock: "/in/lock.json",
       services: "/in/services",
       overlays: overlayPaths(overlays),
-      out: "/out/image.cdx.json",
+      cyclonedx: cycloneDx,
+      out: "/out",
     },
-    outputs: { sbom: file("/out/image.cdx.json") },
+    outputs: { sbom: file("/out/image.cdx.json"), xml: file("/out/image.cdx.xml") },
     sourceDateEpoch,
   });
 }
