@@ -12,6 +12,12 @@ export const MAX_KEY_FILE_BYTES = 4096;
 export const KEY_ALGORITHMS = ["ecdsa-p256", "ml-dsa-65"] as const;
 export type KeyAlgorithm = (typeof KEY_ALGORITHMS)[number];
 
+/**
+ * Everything before the two coordinates in the SubjectPublicKeyInfo (RFC 5480): SEQUENCE headers, the OIDs of ecPublicKey and prime256v1,
+ * a BIT STRING header, and 04 for an uncompressed point. OpenSSL also reads compressed ones, which would give a key two fingerprints.
+ */
+const P256_SPKI_PREFIX = Buffer.from("3059301306072a8648ce3d020106082a8648ce3d03010703420004", "hex");
+
 interface Identified {
   /** SHA-256 of the SubjectPublicKeyInfo in DER: what people compare and what `--fingerprint` takes. */
   readonly fingerprint: Sha256;
@@ -59,7 +65,7 @@ function publicKeyFromDer(der: Buffer): PublicKey {
   if (isMlDsaSpki(der)) return { algorithm: "ml-dsa-65", raw: rawMlDsaKey(der), fingerprint };
   const key = createPublicKey({ key: der, format: "der", type: "spki" });
   if (key.asymmetricKeyDetails?.namedCurve !== "prime256v1") throw new RangeError(`a key of type ${key.asymmetricKeyType}`);
-  if (!key.export({ type: "spki", format: "der" }).equals(der)) throw new RangeError("another encoding of the key");
+  if (!P256_SPKI_PREFIX.equals(der.subarray(0, P256_SPKI_PREFIX.length))) throw new RangeError("another encoding of the key");
   return { algorithm: "ecdsa-p256", key, fingerprint };
 }
 
