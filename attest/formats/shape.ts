@@ -113,6 +113,14 @@ export function table<T>(key: RegExp, item: Shape<T>, { min = 0, max = 1000 } = 
   };
 }
 
+/** The shape, or null where a document says that there is none. */
+export function nullable<T>(item: Shape<T>): Shape<T | null> {
+  return {
+    schema: { anyOf: [{ type: "null" }, item.schema] },
+    mistake: (value, path) => (value === null ? undefined : item.mistake(value, path)),
+  };
+}
+
 /** Any JSON object: for the part of a document that another parser reads. */
 export const anyObject: Shape<Readonly<Record<string, unknown>>> = {
   schema: { type: "object" },
