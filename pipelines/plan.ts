@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { canonicalJson } from "@secai/formats/canonical-json";
+import type { Designation } from "@secai/formats/designation";
 import { type Sha256, sha256 } from "@secai/formats/digest";
 import { PipelineError } from "./errors.ts";
 import type { Lock } from "./lock/lock.ts";
@@ -34,6 +35,8 @@ export interface PlanInputs {
   readonly keys: PlanKeys;
   /** Seconds since 1970. */
   readonly sourceDateEpoch: number;
+  /** Whom the measurements say the image is for; "dev" when nobody decides. */
+  readonly designation?: Designation;
 }
 
 /** Programs that units call without the service runner: bundle name and entry file. */
@@ -115,7 +118,7 @@ export function bundlePaths(recipe: Recipe): readonly (readonly [string, string]
   return bundleNames(recipe).map((name) => [path(name), `bundle.${name}`]);
 }
 
-function imageSteps({ recipe, lock, keys, sourceDateEpoch }: PlanInputs): Step[] {
+function imageSteps({ recipe, lock, keys, sourceDateEpoch, designation }: PlanInputs): Step[] {
   const common = { version: recipe.version, sourceDateEpoch };
   const { publicFiles } = keys;
   const bootKeys: BootKeys = {
@@ -148,7 +151,7 @@ function imageSteps({ recipe, lock, keys, sourceDateEpoch }: PlanInputs): Step[]
     }),
     sealStep(common),
     ukiStep({ ...common, kernelArguments: recipe.kernelArguments, keys: bootKeys }),
-    measureStep({ ...common, certificates }),
+    measureStep({ ...common, designation: designation ?? "dev", certificates }),
     baselineStep({ ...common, kernelArguments: recipe.kernelArguments }),
     diskStep({ ...common, seed: seedOf(recipe), ...recipe.disk }),
     imageSbomStep({
@@ -189,6 +192,7 @@ function releaseOutputs(recipe: Recipe): Record<string, OutputRef> {
     "bootx64.efi": outputOf("uki", "bootloader"),
     ROOT_HASH: outputOf("seal", "rootHash"),
     "measurements.json": outputOf("measure", "measurements"),
+    "keylime/measured-boot.json": outputOf("measure", "keylime"),
     "baseline.json": outputOf("baseline", "baseline"),
     "sbom/image.cdx.json": outputOf("sbom.image", "sbom"),
     "sbom/image.cdx.xml": outputOf("sbom.image", "xml"),

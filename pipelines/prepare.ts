@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Designation } from "@secai/formats/designation";
 import { defaultKeysDirectory } from "@secai/formats/keys";
 import { cacheDirectory } from "./engine/command.ts";
 import { type Keyring, loadKeyring } from "./keyring.ts";
@@ -21,6 +22,8 @@ export interface PrepareRequest {
   readonly recipe: string;
   readonly env: NodeJS.ProcessEnv;
   readonly notice: (message: string) => void;
+  /** See PlanInputs. */
+  readonly designation?: Designation;
 }
 
 /** Everything that is read before a plan can be made. */
@@ -43,11 +46,15 @@ export async function prepare(request: PrepareRequest): Promise<Prepared> {
 }
 
 /** The same with a lock of the caller's, as after drift. */
-export async function prepareWith({ top, env, notice }: PrepareRequest, source: RecipeSource, lock: Lock): Promise<Prepared> {
+export async function prepareWith(request: PrepareRequest, source: RecipeSource, lock: Lock): Promise<Prepared> {
+  const { top, env, notice, designation } = request;
   const cacheDir = cacheDirectory(env);
   const keyring = loadKeyring(defaultKeysDirectory(env), notice);
   const npm = JSON.parse(readFileSync(join(top, "package-lock.json"), "utf8")) as NpmLock;
-  const inputs: PlanInputs = { recipe: source.recipe, lock, npm, keys: keyring, sourceDateEpoch: Math.floor(lockDate(lock)) };
+  const inputs: PlanInputs = {
+    ...{ recipe: source.recipe, lock, npm, keys: keyring, sourceDateEpoch: Math.floor(lockDate(lock)) },
+    ...(designation === undefined ? {} : { designation }),
+  };
   const steps = planSteps(inputs);
   const sources = await loadSources(top, cacheDir, referencesOf(steps));
   return { source, lock, keyring, sources, plan: plan(inputs, sources, steps), cacheDir };

@@ -40,6 +40,16 @@ const rejected: { name: string; document: Buffer }[] = [
     name: "PCR 11 of an earlier phase",
     document: edited((it) => Object.assign(inside(inside(it, "pcrs"), "sha256"), { "11": genuine.pcr11Phases["enter-initrd"] })),
   },
+  {
+    name: "a PCR 9 without the initrd it is of",
+    document: edited((it) => Object.assign(inside(inside(it, "pcrs"), "sha256"), { "9": "00".repeat(32) })),
+  },
+  { name: "an initrd without its PCR 9", document: edited((it) => Object.assign(it, { initrd: "00".repeat(32) })) },
+  { name: "a PCR both promised and left to the site", document: edited((it) => Object.assign(it, { siteSpecificPcrs: [0, 4] })) },
+  {
+    name: "a PCR left to the site without a reason",
+    document: edited((it) => Object.assign(it, { sitePcrs: { "0": "firmware" } })),
+  },
   { name: "a command line with another root hash", document: edited((it) => Object.assign(it, { rootHash: "cd".repeat(32) })) },
   {
     name: "a command line in which the root hash is part of a word",
@@ -66,6 +76,8 @@ const describeWith = (commandLine: string) => buildMeasurements({ ...inputs, uki
 test("what is built is what can be parsed", () => {
   const measurements = describeWith(`quiet roothash=${TEST_ROOT_HASH}`);
   expect(parseMeasurements(Buffer.from(printMeasurements(measurements)))).toEqual(measurements);
+  expect(measurements.initrd).toBeDefined();
+  expect(Object.keys(measurements.sitePcrs ?? {})).toEqual(["0", "1", "2", "3", "5", "6", "15"]);
   expect(measurements.pcrs.sha256["7"]).toBe(genuine.pcrs.sha256["7"]);
 });
 

@@ -2,6 +2,7 @@ import { type Sha256, sha256 } from "@secai/formats/digest";
 import { parseAddon } from "./addon.ts";
 import { authenticodeOf } from "./authenticode.ts";
 import { MeasureError } from "./errors.ts";
+import { initrdPcr } from "./initrd.ts";
 import { replayPcr } from "./pcr.ts";
 import { parsePe } from "./pe.ts";
 import { certificateDer, placeholderDbx, secureBootPcr } from "./secure-boot.ts";
@@ -26,11 +27,13 @@ export interface PredictInputs {
 
 export interface Prediction {
   /** SHA-256 bank of a machine that has come up completely. */
-  readonly pcrs: Readonly<Record<"4" | "7" | "11" | "12", Sha256>>;
+  readonly pcrs: Readonly<Record<"4" | "7" | "9" | "11" | "12", Sha256>>;
   readonly pcr11Phases: PhaseValues;
   readonly bootloaderAuthenticode: Sha256;
   readonly ukiAuthenticode: Sha256;
   readonly commandLine: string;
+  /** Digest of the initrd as the kernel gets it. */
+  readonly initrd: Sha256;
 }
 
 /** PCR 4: firmware's boot attempt, the separator, then every EFI program it was asked to load, in order (TCG PFP 3.3.4.5). */
@@ -55,7 +58,7 @@ function firmwarePcr(inputs: PredictInputs): Sha256 {
 
 /**
  * What the TPM of a machine that boots exactly these bytes with exactly these keys must show. The kernel inside the UKI is not in PCR 4:
- * systemd-stub starts it without asking firmware to load it.
+ * systemd-stub starts it without asking firmware to load it. PCR 9 is what that kernel measures about itself.
  * @throws MeasureError PE_MALFORMED, UKI_UNSUPPORTED, ADDON_UNSUPPORTED, CERTIFICATE_MALFORMED, GUID_MALFORMED
  */
 export function predictPcrs(inputs: PredictInputs): Prediction {
@@ -64,10 +67,12 @@ export function predictPcrs(inputs: PredictInputs): Prediction {
   const ukiAuthenticode = authenticodeOf(uki.file);
   const addon = inputs.addon === undefined ? undefined : parseAddon(inputs.addon.bytes);
   const pcr11Phases = phaseValues(uki);
+  const kernelLine = addon === undefined ? uki.commandLine : `${uki.commandLine} ${addon.commandLine}`;
   return {
     pcrs: {
       "4": bootPcr([bootloaderAuthenticode, ukiAuthenticode, ...(addon === undefined ? [] : [addon.authenticode])]),
       "7": firmwarePcr(inputs),
+      "9": initrdPcr(kernelLine, uki.initrdDigest),
       "11": pcr11Phases[READY_PATH] as Sha256,
       "12": replayPcr(addon === undefined ? [] : [addon.commandLineDigest]),
     },
@@ -75,5 +80,6 @@ export function predictPcrs(inputs: PredictInputs): Prediction {
     bootloaderAuthenticode,
     ukiAuthenticode,
     commandLine: uki.commandLine,
+    initrd: uki.initrdDigest,
   };
 }

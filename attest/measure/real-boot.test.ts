@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { parseAddon } from "./addon.ts";
 import { EVENT, parseEventLog } from "./event-log.ts";
 import { vector, vectorParts } from "./fixtures/vectors.ts";
+import { loadOptionsDigest } from "./initrd.ts";
 import { parseMeasurements } from "./measurements.ts";
 import { replayPcr } from "./pcr.ts";
 import { certificateDer, placeholderDbx, secureBootDigests } from "./secure-boot.ts";
@@ -39,6 +40,13 @@ test("PCR 4 holds the boot loader, the UKI and the addon, in this order, and not
   expect(programs("plain")).toEqual([bootloader.authenticode, uki.authenticode]);
   const { authenticode } = parseAddon(vector("addon/test.addon.efi"));
   expect(programs("addon")).toEqual([bootloader.authenticode, uki.authenticode, authenticode]);
+});
+
+test("PCR 9 begins with the command line as the kernel got it", () => {
+  const line = parseMeasurements(vector("plain/measurements.json")).commandLine;
+  const { commandLine } = parseAddon(vector("addon/test.addon.efi"));
+  expect(eventsOf("plain", 9)[0]?.digest).toBe(loadOptionsDigest(line));
+  expect(eventsOf("addon", 9).map(({ digest }) => digest)).toContain(loadOptionsDigest(`${line} ${commandLine}`));
 });
 
 test("PCR 12 is the addon's command line", () => {

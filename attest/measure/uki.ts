@@ -1,5 +1,6 @@
 import { type Sha256, sha256 } from "@secai/formats/digest";
 import { MeasureError } from "./errors.ts";
+import { initrdDigest } from "./initrd.ts";
 import { extendPcr, replayPcr } from "./pcr.ts";
 import { type PeFile, parsePe, sectionContent } from "./pe.ts";
 
@@ -8,6 +9,8 @@ import { type PeFile, parsePe, sectionContent } from "./pe.ts";
  * it signs the result.
  */
 const MEASURED = [".linux", ".osrel", ".cmdline", ".initrd", ".ucode", ".splash", ".dtb", ".uname", ".sbat", ".pcrpkey"] as const;
+/** Not in PCR 11, but in the initrd. */
+const SIGNATURE = ".pcrsig";
 /** Without these the image does not boot, or boots with a command line from elsewhere. */
 const REQUIRED = [".linux", ".osrel", ".cmdline", ".initrd"] as const;
 /** What is measured with these depends on the boot menu or on the hardware, so no single value can be promised. */
@@ -27,6 +30,8 @@ export interface Uki {
   readonly commandLine: string;
   /** Digests extended into PCR 11 by the stub, in order: for each section its NUL-terminated name, then its content. */
   readonly digests: readonly Sha256[];
+  /** Digest of the initrd as the kernel gets it. */
+  readonly initrdDigest: Sha256;
 }
 
 function sectionsByName(file: PeFile): ReadonlyMap<string, Uint8Array> {
@@ -35,7 +40,7 @@ function sectionsByName(file: PeFile): ReadonlyMap<string, Uint8Array> {
     if (UNPREDICTABLE.has(section.name)) {
       throw new MeasureError("UKI_UNSUPPORTED", { expected: "one profile without hardware selection", actual: section.name });
     }
-    if (!(MEASURED as readonly string[]).includes(section.name)) continue;
+    if (!(MEASURED as readonly string[]).includes(section.name) && section.name !== SIGNATURE) continue;
     if (found.has(section.name)) throw new MeasureError("UKI_UNSUPPORTED", { expected: `one ${section.name}`, actual: "two" });
     found.set(section.name, sectionContent(file, section));
   }
@@ -62,7 +67,8 @@ export function parseUki(bytes: Uint8Array): Uki {
     const content = sections.get(name);
     if (content !== undefined) digests.push(sha256(`${name}\0`), sha256(content));
   }
-  return { file, commandLine: decodeCommandLine(sections.get(".cmdline") ?? new Uint8Array()), digests };
+  const commandLine = decodeCommandLine(sections.get(".cmdline") ?? new Uint8Array());
+  return { file, commandLine, digests, initrdDigest: initrdDigest(sections) };
 }
 
 /** PCR 11 at the end of each boot phase. */

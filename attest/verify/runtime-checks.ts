@@ -76,21 +76,23 @@ const enrolledCheck: RuntimeCheck = {
 function pcrCheck(
   id: string,
   title: string,
-  index: 4 | 7 | 11 | 12,
+  index: 4 | 7 | 9 | 11 | 12,
   differs: (expected: Sha256, actual: Sha256, facts: RuntimeFacts, policy: RuntimePolicy) => CheckResult,
   matches: (facts: RuntimeFacts, policy: RuntimePolicy) => CheckResult = () => pass,
 ): RuntimeCheck {
   return {
     id,
     title,
-    run: (facts, policy) =>
-      when(facts.quote, (quote) => {
+    run(facts, policy) {
+      const expected = policy.pcrs[`${index}`];
+      if (expected === undefined) return notPresent(`the release promises no PCR ${index}`);
+      return when(facts.quote, (quote) => {
         const actual = facts.evidence.quote?.pcrs.get(index);
         if (actual === undefined || !quote.pcrs.includes(index))
           return undecided("PCR_NOT_QUOTED", `PCR ${index} is not in the quote`);
-        const expected = policy.pcrs[`${index}`];
         return actual === expected ? matches(facts, policy) : differs(expected, actual, facts, policy);
-      }),
+      });
+    },
   };
 }
 
@@ -122,6 +124,14 @@ const ukiCheck = pcrCheck(
     if (phase !== undefined) return undecided("BOOT_NOT_COMPLETE", `the machine is still starting: phase ${phase}`);
     return fail("BOOT_UKI", expected, actual);
   },
+);
+
+/** What the kernel says it was given. PCR 11 covers the same initrd section; credentials and extensions from the ESP show here too. */
+const initrdCheck = pcrCheck(
+  "boot.initrd",
+  "The kernel was handed the release's initrd and command line, and nothing beside them (PCR 9)",
+  9,
+  (expected, actual) => fail("BOOT_INITRD", expected, actual),
 );
 
 /** An addon or credential in the ESP shows in PCR 12; the command line the kernel reports must be the sum of what was measured. */
@@ -196,6 +206,7 @@ export const runtimeChecks: readonly RuntimeCheck[] = [
   chainCheck,
   ukiCheck,
   commandLineCheck,
+  initrdCheck,
   replayCheck,
   verityCheck,
   versionCheck,
@@ -207,6 +218,7 @@ export const runtimeChecks: readonly RuntimeCheck[] = [
 export function requiredChecks(policy: RuntimePolicy): readonly string[] {
   const optional = new Set<string>();
   if (policy.attestationKeys === undefined) optional.add(enrolledCheck.id);
+  if (policy.pcrs["9"] === undefined) optional.add(initrdCheck.id);
   if (policy.release === undefined) {
     optional.add(versionCheck.id);
     optional.add(servicesCheck.id);

@@ -24,8 +24,8 @@ Whom to trust (from outside the release; never read from it):
   --designation NAME    as secai verify release
   --without FILE        as secai verify release
   --policy FILE         what this site expects instead of the bare release, as canonical JSON:
-                        {"schema":1,"name":...} and any of "pcrs" (4, 7, 12), "addonCommandLine", "attestationKeys"
-                        (SHA-256 of enrolled keys; without them the report says that the key is taken at its word)
+                        {"schema":1,"name":...} and any of "pcrs" (4, 7, 9, 12), "addonCommandLine", "units" (digest by name),
+                        "attestationKeys" (SHA-256 of enrolled keys; without them the report says that the key is taken at its word)
 Output:
   --json                the report alone, on standard output
   --verbose             a line for every subject

@@ -53,7 +53,7 @@ export function releasePolicy(measurements: Measurements, manifest?: Manifest, b
   };
 }
 
-const pcrsShape = object({}, { "4": sha256Shape, "7": sha256Shape, "12": sha256Shape });
+const pcrsShape = object({}, { "4": sha256Shape, "7": sha256Shape, "9": sha256Shape, "12": sha256Shape });
 const sitePolicyShape = object(
   { schema: literal(1), name: nameShape },
   {

@@ -151,12 +151,13 @@ export function ukiStep({ kernelArguments, keys, sourceDateEpoch }: UkiInputs): 
 }
 
 export interface MeasureInputs extends Common {
+  readonly designation: string;
   /** Certificates that firmware enrols, by file name (PK.crt, KEK.crt, db.crt, guid). */
   readonly certificates: Readonly<Record<string, Input>>;
 }
 
-/** Predicts the PCR values of a machine that boots this image. */
-export function measureStep({ certificates, sourceDateEpoch }: MeasureInputs): ExecStep {
+/** Predicts the PCR values of a machine that boots this image, for our verifier and for Keylime's. */
+export function measureStep({ designation, certificates, sourceDateEpoch }: MeasureInputs): ExecStep {
   const keys = Object.entries(certificates).map(([name, input]): [string, Input] => [`/in/keys/${name}`, input]);
   return programStep({
     id: "measure",
@@ -170,13 +171,15 @@ export function measureStep({ certificates, sourceDateEpoch }: MeasureInputs): E
       ...Object.fromEntries(keys),
     },
     flags: {
+      designation,
       uki: "/in/uki.efi",
       bootloader: "/in/bootx64.efi",
       keys: "/in/keys",
       "root-hash": "/in/ROOT_HASH",
       out: "/out/measurements.json",
+      keylime: "/out/keylime.json",
     },
-    outputs: { measurements: file("/out/measurements.json") },
+    outputs: { measurements: file("/out/measurements.json"), keylime: file("/out/keylime.json") },
     sourceDateEpoch,
   });
 }
