@@ -58,7 +58,7 @@ async function makePlan(change: Partial<PlanInputs["recipe"]> = {}): Promise<Pla
 describe("plan", () => {
   test.each([
     ["a GPU backend it cannot build", { gpuBackends: ["cpu", "cuda"] as const }],
-    ["an output it cannot build", { outputs: ["raw.zst", "ova"] as const }],
+    ["an output it cannot build", { outputs: ["raw.zst", "floppy"] as unknown as PlanInputs["recipe"]["outputs"] }],
   ])("refuses %s", async (_, change) => {
     await expect(makePlan(change)).rejects.toMatchObject({ code: "PLAN_UNSUPPORTED", exit: 2 });
   });

@@ -4,7 +4,7 @@ import type { Designation } from "@secai/formats/designation";
 import { type Sha256, sha256 } from "@secai/formats/digest";
 import { PipelineError } from "./errors.ts";
 import type { Lock } from "./lock/lock.ts";
-import type { Recipe } from "./recipe/recipe.ts";
+import type { OutputKind, Recipe } from "./recipe/recipe.ts";
 import type { OutputRef, Plan, Step } from "./step.ts";
 import { bundleStep, serviceSbomStep } from "./steps/bundle.ts";
 import { type NpmLock, npmClosure } from "./steps/closure.ts";
@@ -20,6 +20,7 @@ import {
   treeStep,
   ukiStep,
 } from "./steps/image.ts";
+import { ociStep, ovaStep } from "./steps/media.ts";
 import { fetchStep, rootStep, toolRoot } from "./steps/root.ts";
 
 /** Public halves of the keys as the plan sees them; private ones stay with the engine. */
@@ -170,8 +171,35 @@ function imageSteps({ recipe, lock, keys, sourceDateEpoch, designation }: PlanIn
  */
 export function planSteps(inputs: PlanInputs): readonly Step[] {
   refuse("gpuBackends", inputs.recipe.gpuBackends, ["cpu"]);
-  refuse("outputs", inputs.recipe.outputs, ["raw.zst", "qcow2"]);
-  return [...rootSteps(inputs), ...bundleSteps(inputs), ...imageSteps(inputs)];
+  refuse("outputs", inputs.recipe.outputs, Object.keys(media));
+  return [...rootSteps(inputs), ...bundleSteps(inputs), ...imageSteps(inputs), ...mediaSteps(inputs)];
+}
+
+/** Files of the release that each output of a recipe becomes; see file-names.ts for the braces. */
+const media: Readonly<Record<OutputKind, Readonly<Record<string, OutputRef>>>> = {
+  "raw.zst": { "disk.raw.zst": outputOf("disk", "raw") },
+  qcow2: { "disk.qcow2": outputOf("disk", "qcow2") },
+  ova: { "disk.ova": outputOf("ova", "ova") },
+  oci: {
+    "oci/oci-layout": outputOf("oci", "layout"),
+    "oci/index.json": outputOf("oci", "index"),
+    "oci/blobs/sha256/{manifest}": outputOf("oci", "manifest"),
+    "oci/blobs/sha256/{config}": outputOf("oci", "config"),
+    "oci/blobs/sha256/{layer}": outputOf("oci", "layer"),
+  },
+};
+
+/** The project's own licence, and those of the distribution's packages, which the SBOM names one by one. */
+const IMAGE_LICENSES = "Apache-2.0 AND LicenseRef-distribution";
+
+/** What packs the finished image once more, for those who want it that way. */
+function mediaSteps({ recipe, sourceDateEpoch }: PlanInputs): Step[] {
+  const common = { title: recipe.title, version: recipe.version, sourceDateEpoch };
+  const wanted = new Set(recipe.outputs);
+  return [
+    ...(wanted.has("oci") ? [ociStep({ ...common, licenses: IMAGE_LICENSES })] : []),
+    ...(wanted.has("ova") ? [ovaStep({ ...common, name: "secai-os", cpus: 4, memoryMiB: 8192 })] : []),
+  ];
 }
 
 function refuse(what: string, wanted: readonly string[], known: readonly string[]): void {
@@ -181,13 +209,9 @@ function refuse(what: string, wanted: readonly string[], known: readonly string[
 }
 
 function releaseOutputs(recipe: Recipe): Record<string, OutputRef> {
-  const media = { "disk.raw.zst": "raw", "disk.qcow2": "qcow2" } as const;
-  const wanted = new Set(recipe.outputs.map((kind) => `disk.${kind}`));
   const bundles = bundleNames(recipe);
   return {
-    ...Object.fromEntries(
-      Object.entries(media).flatMap(([name, output]) => (wanted.has(name) ? [[name, outputOf("disk", output)]] : [])),
-    ),
+    ...Object.assign({}, ...recipe.outputs.map((kind) => media[kind])),
     "uki.efi": outputOf("uki", "uki"),
     "bootx64.efi": outputOf("uki", "bootloader"),
     ROOT_HASH: outputOf("seal", "rootHash"),

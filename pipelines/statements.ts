@@ -6,9 +6,10 @@ import { buildProvenance, type Provenance, type Resource } from "@secai/formats/
 import { type Statement, subjectOf } from "@secai/formats/statement";
 import { LOCAL_BUILDER_ID } from "@secai/formats/uris";
 import type { Build } from "./build.ts";
+import { fileNameOf } from "./file-names.ts";
 import { lockPath } from "./lock/lock.ts";
 import { npmPackages } from "./npm-packages.ts";
-import type { FetchStep, OutputRecord, Plan, ResolvedInput, StepRecord } from "./step.ts";
+import type { FetchStep, OutputRecord, OutputRef, Plan, ResolvedInput, StepRecord } from "./step.ts";
 
 /** `name` and digest of one thing that a build read. */
 const resource = (name: string, digest: Sha256, uri?: string): Resource => ({
@@ -70,14 +71,17 @@ function commit(top: string): Resource[] {
   return /^[0-9a-f]{40}$/.test(id) ? [{ name: "repository", digest: { gitCommit: id } }] : [];
 }
 
-/** Records of the release's files, by name. */
-export function releaseFiles({ outputs }: Plan, records: readonly StepRecord[]): ReadonlyMap<string, OutputRecord> {
+/** An output that was built, and where it came from. */
+export type BuiltFile = OutputRecord & { readonly ref: OutputRef };
+
+/** Files of the release that were built, by name. */
+export function releaseFiles({ outputs }: Plan, records: readonly StepRecord[]): ReadonlyMap<string, BuiltFile> {
   const byId = new Map(records.map((record) => [record.id, record]));
-  const files = Object.entries(outputs).map(([name, { step, output }]): [string, OutputRecord | undefined] => [
-    name,
-    byId.get(step)?.outputs[output],
-  ]);
-  return new Map(files.flatMap(([name, record]) => (record === undefined ? [] : [[name, record] as const])));
+  const files = Object.entries(outputs).flatMap(([name, ref]): [string, BuiltFile][] => {
+    const record = byId.get(ref.step)?.outputs[ref.output];
+    return record === undefined ? [] : [[fileNameOf(name, record.digest), { ...record, ref }]];
+  });
+  return new Map(files);
 }
 
 const time = (records: readonly StepRecord[], pick: (record: StepRecord) => string) => records.map(pick).sort();

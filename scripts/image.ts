@@ -1,9 +1,11 @@
 import { relative } from "node:path";
 import { parseArgs } from "node:util";
+import { DISK_FILE, mediumOf, QCOW2_FILE } from "@secai/formats/release-layout";
 import { type Build, build } from "@secai/pipelines/build";
 import type { CommandIo } from "@secai/pipelines/io";
 import { prepare } from "@secai/pipelines/prepare";
 import { chooseReporter, createReporter, type Reporter } from "@secai/pipelines/progress/reporter";
+import type { OutputRef, Plan } from "@secai/pipelines/step";
 import { releaseSummary } from "@secai/pipelines/summary";
 import { type PublishOptions, publish, releaseDirectory } from "./publish-build.ts";
 
@@ -64,6 +66,14 @@ async function runBuild({ recipe, json }: Arguments, io: CommandIo, options: Pub
   return 0;
 }
 
+/** Media that every build makes; the others take longer than an edit should. */
+const QUICK_MEDIA: ReadonlySet<string> = new Set([DISK_FILE, QCOW2_FILE]);
+
+function quickTargets({ outputs }: Plan): readonly OutputRef[] {
+  const isQuick = (medium: string | undefined) => medium === undefined || QUICK_MEDIA.has(medium);
+  return Object.entries(outputs).flatMap(([name, ref]) => (isQuick(mediumOf(name)) ? [ref] : []));
+}
+
 async function buildWith(reporter: Reporter, recipe: string, io: CommandIo, { designation }: PublishOptions): Promise<Build> {
   const notice = (message: string) => reporter.report({ type: "notice", level: "info", message, time: new Date().toISOString() });
   try {
@@ -74,6 +84,7 @@ async function buildWith(reporter: Reporter, recipe: string, io: CommandIo, { de
       channel: designation === "dev" ? "dev" : "release",
       notice,
       report: reporter.report,
+      ...(designation === "dev" && { targets: quickTargets }),
       ...(io.signal === undefined ? {} : { signal: io.signal }),
     });
   } finally {

@@ -95,14 +95,14 @@ export async function publish(made: Build, io: CommandIo, options: PublishOption
   if (existsSync(dir) && mark.holds(identity)) return { dir, changed: false };
   checkBudget(made);
   const records = releaseFiles(plan, result.records);
-  const outputs = Object.entries(plan.outputs).map(([name, ref]) => [name, { path: result.pathOf(ref) }] as const);
+  const outputs = [...records].map(([name, { ref }]) => [name, { path: result.pathOf(ref) }] as const);
   const provenance = statementBytes(provenanceOf(made, io.top, options.designation));
   await finishRelease({
     files: { ...Object.fromEntries(outputs), ...vex, [PROVENANCE_FILE]: { content: provenance } },
     out: dir,
     keysDir: defaultKeysDirectory(io.env),
     records: Object.fromEntries([...records].map(([name, { digest, size }]) => [name, { sha256: digest, size }])),
-    absent: absentMedia(Object.keys(plan.outputs), options),
+    absent: absentMedia([...records.keys()], options),
     ...(commitSha === undefined ? {} : { commitSha }),
     // Copies: a virtual machine that writes to its disk image must not reach the cache.
     link: false,

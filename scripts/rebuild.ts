@@ -9,11 +9,12 @@ import { parseStatement } from "@secai/formats/statement";
 import { LOCAL_BUILDER_ID } from "@secai/formats/uris";
 import { type Build, build } from "@secai/pipelines/build";
 import { cacheDirectory } from "@secai/pipelines/engine/command";
+import { mayBecome } from "@secai/pipelines/file-names";
 import type { CommandIo } from "@secai/pipelines/io";
 import { prepare } from "@secai/pipelines/prepare";
 import { chooseReporter, createReporter } from "@secai/pipelines/progress/reporter";
 import { provenanceOf, releaseFiles } from "@secai/pipelines/statements";
-import { answer, directoryFrom, ownKey, parseOptions } from "@secai/release/commands/options";
+import { answer, directoryFrom, ownSigners, parseOptions } from "@secai/release/commands/options";
 import { ReleaseError } from "@secai/release/errors";
 import { requireVerified, TRUST_HELP, trustOptions } from "@secai/release/gate/gate";
 import { compareBuilds } from "@secai/release/rebuild/compare";
@@ -93,6 +94,7 @@ function freshCache(env: NodeJS.ProcessEnv): string {
 
 async function buildAgain(original: Original, cacheDir: string, io: CommandIo, json: boolean): Promise<Build> {
   const reporter = createReporter(chooseReporter(process.stderr, io.env, false));
+  const files = [...original.files.keys()];
   try {
     return await build({
       top: io.top,
@@ -101,7 +103,8 @@ async function buildAgain(original: Original, cacheDir: string, io: CommandIo, j
       channel: "release",
       notice: (line) => io.stderr(json ? "" : `${line}\n`),
       report: reporter.report,
-      targets: ({ outputs }) => Object.entries(outputs).flatMap(([name, ref]) => (original.files.has(name) ? [ref] : [])),
+      targets: ({ outputs }) =>
+        Object.entries(outputs).flatMap(([name, ref]) => (files.some((file) => mayBecome(name, file)) ? [ref] : [])),
       ...(io.signal === undefined ? {} : { signal: io.signal }),
     });
   } finally {
@@ -128,7 +131,7 @@ export async function runRebuild(args: string[], io: CommandIo): Promise<number>
   const report = await requireVerified(dir, values, io.env);
   const original = readOriginal(dir);
   await requireSources(original, io);
-  const key = await ownKey(io);
+  const { signers } = await ownSigners(io);
   const startedOn = new Date().toISOString();
   const cacheDir = freshCache(io.env);
   try {
@@ -144,7 +147,7 @@ export async function runRebuild(args: string[], io: CommandIo): Promise<number>
       ...{ startedOn, finishedOn: new Date().toISOString() },
     };
     const out = resolve(values.out ?? `rebuild-${recipe.name}-${version}.sigstore.json`);
-    writeFileSync(out, await signRebuild(rebuild, original.files, key));
+    writeFileSync(out, await signRebuild(rebuild, original.files, signers.release[0]));
     answer(io, values.json, { target: report.target, statement: out, ...rebuild }, textOf(rebuild, out));
     return comparison.verdict === "differs" ? 1 : 0;
   } finally {
