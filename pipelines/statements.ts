@@ -1,14 +1,17 @@
 import { spawnSync } from "node:child_process";
 import type { JsonValue } from "@secai/formats/canonical-json";
 import { canonicalJson } from "@secai/formats/canonical-json";
+import type { Designation } from "@secai/formats/designation";
 import { type Sha256, sha256 } from "@secai/formats/digest";
 import { buildProvenance, type Provenance, type Resource } from "@secai/formats/provenance";
 import { type Statement, subjectOf } from "@secai/formats/statement";
 import { LOCAL_BUILDER_ID } from "@secai/formats/uris";
-import type { Build } from "./build.ts";
+import type { RunResult } from "./engine/engine.ts";
 import { fileNameOf } from "./file-names.ts";
+import type { DriftedPackage } from "./lock/drift.ts";
 import { lockPath } from "./lock/lock.ts";
 import { npmPackages } from "./npm-packages.ts";
+import type { Prepared } from "./prepare.ts";
 import type { FetchStep, OutputRecord, OutputRef, Plan, ResolvedInput, StepRecord } from "./step.ts";
 
 /** `name` and digest of one thing that a build read. */
@@ -28,28 +31,37 @@ function debUri(fileName: string): string | undefined {
 const fetchedFiles = ({ files }: FetchStep): Resource[] =>
   files.map(({ name, sha256: digest }) => resource(name, digest, debUri(name)));
 
+type NpmPackages = ReadonlyMap<string, string>;
+
+/** Package URL of an npm package, or of a file in one, by its path in the repository; the innermost package counts. */
+function npmUri(path: string, npm: NpmPackages): string | undefined {
+  for (let folder = path; folder !== ""; folder = folder.slice(0, Math.max(0, folder.lastIndexOf("/")))) {
+    const uri = npm.get(folder);
+    if (uri !== undefined) return folder === path ? uri : `${uri}#${path.slice(folder.length + 1)}`;
+  }
+  return undefined;
+}
+
 /** What a step read that no other step made. Keys appear by the digest of their public half. */
-function outsideInputs(step: string, inputs: readonly ResolvedInput[], npm: ReadonlyMap<string, string>): Resource[] {
+function outsideInputs(step: string, inputs: readonly ResolvedInput[], npm: NpmPackages): Resource[] {
   return inputs.map((input) => outsideInput(step, input, npm)).filter((entry) => entry !== undefined);
 }
 
-function outsideInput(
-  step: string,
-  { kind, path, name, digest }: ResolvedInput,
-  npm: ReadonlyMap<string, string>,
-): Resource | undefined {
+function outsideInput(step: string, { kind, path, name, digest }: ResolvedInput, npm: NpmPackages): Resource | undefined {
   switch (kind) {
     case "source":
-      return resource(name, digest, npm.get(name));
+      return resource(name, digest, npmUri(name, npm));
     case "program":
       return resource(`program:${name}`, digest);
     case "secret":
       return resource(`key:${name}`, digest);
     case "text":
       return resource(`text:${step}:${path}`, digest);
+    // Made on the machine's own tools, of which a record knows the release of the operating system.
+    case "tools":
+      return name === "host" ? resource("host:os-release", digest) : undefined;
     case "output":
     case "fetched":
-    case "tools":
       return undefined;
   }
 }
@@ -57,7 +69,7 @@ function outsideInput(
 const identity = ({ name, uri, digest }: Resource) => canonicalJson({ name, uri: uri ?? null, digest } as JsonValue);
 
 /** Everything the build read, once each. */
-function dependencies(records: readonly StepRecord[], npm: ReadonlyMap<string, string>): Resource[] {
+function dependencies(records: readonly StepRecord[], npm: NpmPackages): Resource[] {
   const all = records.flatMap(({ id, step, inputs }) =>
     step.kind === "fetch" ? fetchedFiles(step) : outsideInputs(id, inputs, npm),
   );
@@ -84,6 +96,20 @@ export function releaseFiles({ outputs }: Plan, records: readonly StepRecord[]):
   return new Map(files);
 }
 
+/** A step by the digest of all that went into it, with what came out: what a second build can be compared with, step by step. */
+function byproduct({ id, key, outputs }: StepRecord): Resource {
+  const made = Object.entries(outputs).map(([name, { digest }]) => [`output.${name}`, `sha256:${digest}`]);
+  return { ...resource(`step:${id}`, key), ...(made.length === 0 ? {} : { annotations: Object.fromEntries(made) }) };
+}
+
+/** What provenance is made of: the part of a `Build` that was recorded. */
+export interface BuildRecords {
+  readonly prepared: Pick<Prepared, "plan" | "source" | "lock">;
+  readonly result: Pick<RunResult, "records">;
+  readonly engine: string;
+  readonly drift: readonly DriftedPackage[];
+}
+
 const time = (records: readonly StepRecord[], pick: (record: StepRecord) => string) => records.map(pick).sort();
 
 /**
@@ -91,9 +117,9 @@ const time = (records: readonly StepRecord[], pick: (record: StepRecord) => stri
  * @throws FormatError SCHEMA_MISMATCH, DUPLICATE_ENTRY
  */
 export function provenanceOf(
-  { prepared, result, engine, drift }: Build,
+  { prepared, result, engine, drift }: BuildRecords,
   top: string,
-  designation: "dev" | "candidate",
+  designation: Designation,
 ): Statement<Provenance> {
   const { plan, source, lock } = prepared;
   const { records } = result;
@@ -107,7 +133,7 @@ export function provenanceOf(
     engine,
     drift: drift.map(({ root, name, locked, resolved }) => `${root}/${name} ${locked ?? "none"} -> ${resolved ?? "none"}`),
     dependencies: [...commit(top), ...dependencies(records, npmPackages(top))],
-    byproducts: records.map(({ id, key }) => resource(`step:${id}`, key)),
+    byproducts: records.map(byproduct),
     builder: { id: LOCAL_BUILDER_ID, version: { "secai-os": plan.recipe.version, node: process.version.slice(1) } },
     metadata: {
       invocationId: sha256(canonicalJson(records.map(({ key }) => key))),

@@ -1,5 +1,6 @@
-import { designationShape } from "./designation.ts";
-import type { Sha256 } from "./digest.ts";
+import { canonicalJson } from "./canonical-json.ts";
+import { type Designation, designationShape } from "./designation.ts";
+import { type Sha256, sha256 } from "./digest.ts";
 import { requireDistinct } from "./distinct.ts";
 import { FormatError } from "./errors.ts";
 import { integer, list, literal, object, parseShape, type TypeOf, table, text } from "./shape.ts";
@@ -54,7 +55,7 @@ export interface BuildFacts {
   readonly recipe: { readonly name: string; readonly path: string; readonly sha256: Sha256 };
   readonly lock: { readonly path: string; readonly sha256: Sha256 };
   readonly version: string;
-  readonly designation: "dev" | "candidate" | "stable";
+  readonly designation: Designation;
   readonly sourceDateEpoch: number;
   readonly engine: string;
   readonly drift: readonly string[];
@@ -100,6 +101,16 @@ export function parseProvenance(statement: Statement<unknown>): Provenance {
       actual: `${startedOn} to ${finishedOn}`,
     });
   return provenance;
+}
+
+/**
+ * Digest of everything that is the same when the same things are built again: all but which run it was and when, `runDetails.metadata`.
+ * Builder, step keys and the digests of outputs count.
+ */
+export function reproducibleDigest({ predicate, ...statement }: Statement<Provenance>): Sha256 {
+  const { builder, byproducts } = predicate.runDetails;
+  const { buildDefinition } = predicate;
+  return sha256(canonicalJson({ ...statement, predicate: { buildDefinition, runDetails: { builder, byproducts } } }));
 }
 
 /** One dependency may be there in several places, but not twice under one name and URI. */
