@@ -1,13 +1,12 @@
 import { join } from "node:path";
 import type { Sha256 } from "@secai/formats/digest";
 import type { ListedFile, ManifestFacts } from "@secai/formats/manifest";
-import { RELEASE_KEY_FILE } from "@secai/formats/release-layout";
-import { loadSigningKey, type SigningKey } from "@secai/sign/key-file";
 import type { KnownFiles } from "@secai/verify/inventory";
 import type { Report } from "@secai/verify/report";
 import { ReleaseError } from "./errors.ts";
 import { buildInPlaceOf, placeFile, type Source } from "./place.ts";
 import { inputsOf, sealRelease } from "./seal.ts";
+import { openSigners, placeKeyFiles } from "./signers.ts";
 
 /** Public halves that every release shows; taken from the keys directory where the build did not write them. */
 const PUBLIC_KEYS = ["PK.crt", "KEK.crt", "db.crt", "pcr.pub"] as const;
@@ -41,23 +40,20 @@ export interface FinishedRelease {
  * @throws ReleaseError, SignError, and FormatError or MeasureError for inputs that no verifier would accept
  */
 export async function finishRelease(options: FinishOptions): Promise<FinishedRelease> {
-  const key = await loadSigningKey(join(options.keysDir, "release.key"));
+  const signers = await openSigners(options.keysDir);
   return buildInPlaceOf(options.out, async (dir) => {
-    await placeInputs(dir, options, key);
+    await placeInputs(dir, options);
+    await placeKeyFiles(dir, signers);
     const inputs = await inputsOf(dir);
     requireRecorded(inputs, options.records ?? {});
-    const { report, files } = await sealRelease(dir, inputs, { ...options, key });
+    const { report, files } = await sealRelease(dir, inputs, { ...options, signers });
     return { dir: options.out, report: { ...report, target: options.out }, files };
   });
 }
 
-async function placeInputs(dir: string, { files, keysDir, link }: FinishOptions, key: SigningKey): Promise<void> {
+async function placeInputs(dir: string, { files, keysDir, link }: FinishOptions): Promise<void> {
   const keys = PUBLIC_KEYS.map((name): [string, Source] => [`keys/${name}`, { path: join(keysDir, name) }]);
-  const all: Readonly<Record<string, Source>> = {
-    ...Object.fromEntries(keys),
-    ...files,
-    [RELEASE_KEY_FILE]: { content: key.publicPem },
-  };
+  const all: Readonly<Record<string, Source>> = { ...Object.fromEntries(keys), ...files };
   for (const [name, source] of Object.entries(all)) {
     const linking = link === true && !name.startsWith("keys/");
     await placeFile(dir, name, source, { link: linking }).catch((cause: NodeJS.ErrnoException) => {

@@ -16,6 +16,11 @@ export const releaseErrors = {
     meaning: "A release that was just made does not verify, so it was thrown away.",
     fix: "Read the named checks; report this if the inputs are right.",
   },
+  SIGNER_MISSING: {
+    exit: 3,
+    meaning: "No private key at hand may sign in a role that a release needs.",
+    fix: "Run `secai keys status`; use the keys directory whose keys the manifest names.",
+  },
   TEST_RESULT_FOREIGN: {
     exit: 1,
     meaning: "A suite's report is about another image than the release's.",

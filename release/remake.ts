@@ -1,21 +1,30 @@
 import { constants } from "node:fs";
 import { copyFile, mkdir, readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { CHECKSUMS_FILE } from "@secai/formats/checksums";
 import { parseManifest } from "@secai/formats/manifest";
-import { isFurtherBundle, MANIFEST_FILE, signedFileOf } from "@secai/formats/release-layout";
+import { isFurtherBundle, MANIFEST_FILE, placeOf, type Role, signedFileOf } from "@secai/formats/release-layout";
 import type { FinishedRelease } from "./bundle.ts";
 import { buildInPlaceOf } from "./place.ts";
 import { inputsOf, type SealOptions, sealRelease } from "./seal.ts";
+import { placeKeyFiles } from "./signers.ts";
 
-/** Files that list or sign the others: made anew whenever something else changes. */
+/** Files that list, sign or date the others: made anew whenever something else changes. */
 function isSeal(name: string): boolean {
   const file = signedFileOf(name) ?? name;
-  return file === MANIFEST_FILE || file === CHECKSUMS_FILE || isFurtherBundle(name);
+  const role = placeOf(file)?.role ?? "bundle";
+  return ROLES_OF_SEAL.has(role) || isFurtherBundle(name);
 }
+const ROLES_OF_SEAL: ReadonlySet<Role> = new Set<Role>([
+  "manifest",
+  "checksums",
+  "channel",
+  "key-manifest",
+  "old-key-manifest",
+  "release-key",
+]);
 
 /**
- * Makes a changed release of the one in `from` at `out` (which may be the same directory): everything but the lists is copied, `change` edits the
+ * Makes a changed release of the one in `from` at `out` (which may be the same directory): everything but lists, channel and keys is copied, `change` edits the
  * copy, then it is listed, signed and verified anew. Statements that are signed already keep their signatures; later signers sign again.
  * @throws ReleaseError, SignError, FormatError; `out` is untouched then
  */
@@ -29,6 +38,7 @@ export async function remakeRelease(
   const { commit_sha } = before.build;
   return buildInPlaceOf(out, async (dir) => {
     await copyContents(from, dir);
+    await placeKeyFiles(dir, options.signers);
     await change(dir);
     const kept = {
       designation: before.designation,

@@ -1,7 +1,8 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseJson } from "@secai/formats/canonical-json";
-import { buildChecksums, CHECKSUMS_BUNDLE, CHECKSUMS_FILE } from "@secai/formats/checksums";
+import { type Channel, channelBytes } from "@secai/formats/channel";
+import { buildChecksums, CHECKSUMS_FILE } from "@secai/formats/checksums";
 import type { Designation } from "@secai/formats/designation";
 import { type Sha256, sha256 } from "@secai/formats/digest";
 import { MAX_PAYLOAD_BYTES } from "@secai/formats/dsse";
@@ -9,7 +10,9 @@ import { buildManifest, type ListedFile, type ManifestFacts, manifestBytes } fro
 import { parseProvenance } from "@secai/formats/provenance";
 import {
   bundleOf,
+  CHANNEL_FILE,
   DISK_FILE,
+  furtherBundleOf,
   IMAGE_DIGEST_FILE,
   isChecksummed,
   isListed,
@@ -29,10 +32,15 @@ import { type KnownFiles, takeInventory } from "@secai/verify/inventory";
 import { knownBuilders, type VerifyPolicy } from "@secai/verify/release-policy";
 import type { Report } from "@secai/verify/report";
 import { verifyRelease } from "@secai/verify/verify-release";
+import { issueChannel } from "./channel/issue.ts";
 import { ReleaseError } from "./errors.ts";
+import type { KeySet } from "./keys/key-set.ts";
+import type { Signers } from "./signers.ts";
 
 export interface SealOptions {
-  readonly key: SigningKey;
+  readonly signers: Signers;
+  /** Where this user's keys lie: the numbers of channel files are kept there. */
+  readonly keysDir: string;
   /** Default: the provenance's, what the build was allowed to do. */
   readonly designation?: Designation;
   /** 40 hex digits, when the sources were exactly those of a commit. */
@@ -56,7 +64,7 @@ export interface Sealed {
  */
 export async function sealRelease(dir: string, inputs: KnownFiles, options: SealOptions): Promise<Sealed> {
   const files = await addStatements(dir, inputs, options);
-  const report = await verifyRelease(dir, ownPolicy(options.key), inputs);
+  const report = await verifyRelease(dir, ownPolicy(options.signers), inputs);
   requireAccepted(report);
   return { report, files };
 }
@@ -68,29 +76,61 @@ export async function inputsOf(dir: string): Promise<KnownFiles> {
 
 /** Writes everything that follows from the inputs, in the order in which one covers the other. */
 async function addStatements(dir: string, inputs: KnownFiles, options: SealOptions): Promise<readonly ListedFile[]> {
-  const { key } = options;
+  const { signers } = options;
   const listed = new Map<string, ListedFile>([...inputs].map(([name, { sha256, size }]) => [name, { name, sha256, size }]));
   const add = async (name: string, content: Buffer) => {
     await writeFile(join(dir, name), content, { flag: "wx", mode: 0o644 });
     listed.set(name, { name, sha256: sha256(content), size: content.length });
   };
   const about = (names: readonly string[]) => names.map((name) => subjectOf(name, need(listed, name).sha256 as Sha256));
+  const addSigned = (name: string, statement: Statement<unknown>) =>
+    addBundles(name, signersOf(signers, name), (key) => signStatement(statement, key), add);
   if (!inputs.has(IMAGE_DIGEST_FILE)) await add(IMAGE_DIGEST_FILE, Buffer.from(`sha256:${need(inputs, DISK_FILE).sha256}\n`));
-  for (const name of [...inputs.keys()].filter((file) => isSignedFile(file) && !inputs.has(bundleOf(file))).sort()) {
-    const statement = statementAbout(name, content(inputs, name), about);
-    await add(bundleOf(name), await signStatement(statement, key));
-  }
+  const channel = channelBytes(await channelOf(inputs, options));
+  await add(CHANNEL_FILE, channel);
+  for (const name of [...listed.keys()].filter((file) => isSignedFile(file) && !inputs.has(bundleOf(file))).sort())
+    await addSigned(name, statementAbout(name, name === CHANNEL_FILE ? channel : content(inputs, name), about));
   const facts = manifestFacts(
     inputs,
     [...listed.values()].filter(({ name }) => isListed(name)),
     options,
   );
   await add(MANIFEST_FILE, manifestBytes(buildManifest(facts)));
-  await add(bundleOf(MANIFEST_FILE), await signStatement(releaseStatement(facts, about), key));
+  await addSigned(MANIFEST_FILE, releaseStatement(facts, about));
   const checksums = Buffer.from(buildChecksums(digestsOf(listed)));
   await add(CHECKSUMS_FILE, checksums);
-  await add(CHECKSUMS_BUNDLE, signBlob(checksums, key));
+  await addBundles(CHECKSUMS_FILE, signers.release, (key) => signBlob(checksums, key), add);
   return [...listed.values()];
+}
+
+const signersOf = (signers: Signers, name: string) =>
+  statementOf(name)?.signer === "channel" ? signers.channel : signers.release;
+
+/** A bundle by each signer: the first under the file's own name, the others with the start of their fingerprint. */
+async function addBundles(
+  name: string,
+  signers: Signers["release"],
+  sign: (key: SigningKey) => Buffer | Promise<Buffer>,
+  add: (name: string, content: Buffer) => Promise<void>,
+): Promise<void> {
+  const [first, ...others] = signers;
+  await add(bundleOf(name), await sign(first));
+  for (const key of others) await add(furtherBundleOf(name, key.fingerprint.slice(0, 16)), await sign(key));
+}
+
+/** The channel file of this release. @throws ChannelError */
+function channelOf(inputs: KnownFiles, { keysDir, signers, designation }: SealOptions): Promise<Channel> {
+  const { buildDefinition } = parseProvenance(parseStatement(content(inputs, PROVENANCE_FILE)));
+  const { recipe, version, designation: built } = buildDefinition.externalParameters;
+  return issueChannel({
+    keysDir,
+    channel: designation ?? built,
+    recipe: recipe.name,
+    version,
+    imageDigest: `sha256:${need(inputs, DISK_FILE).sha256}`,
+    rootHash: parseMeasurements(content(inputs, MEASUREMENTS_FILE)).rootHash,
+    keys: signers.keySet,
+  });
 }
 
 function digestsOf(listed: ReadonlyMap<string, ListedFile>): ReadonlyMap<string, Sha256> {
@@ -123,7 +163,7 @@ function manifestFacts(inputs: KnownFiles, files: readonly ListedFile[], options
     builderId: runDetails.builder.id,
     sourceDateEpoch,
     ...(options.commitSha !== undefined && { commitSha: options.commitSha }),
-    keyFingerprint: options.key.fingerprint,
+    keyFingerprint: options.signers.release[0].fingerprint,
     files,
     absent: options.absent ?? [],
   };
@@ -143,13 +183,19 @@ function content(inputs: KnownFiles, name: string): Buffer {
 }
 
 /** As strict as a stranger's, but for the designation, which is the builder's own choice. */
-const ownPolicy = (key: SigningKey): VerifyPolicy => ({
-  keys: [key],
+const ownPolicy = ({ release, keySet }: Signers): VerifyPolicy => ({
+  keys: [release[0]],
+  ...keyManifestOf(keySet),
   fingerprints: [],
   designations: ["dev", "candidate", "stable"],
   builders: knownBuilders,
   without: [],
 });
+
+function keyManifestOf({ links }: KeySet): { readonly keyManifest?: Buffer } {
+  const current = links.at(-1);
+  return current === undefined ? {} : { keyManifest: current.bytes };
+}
 
 function requireAccepted(report: Report): void {
   if (report.verdict === "accepted") return;

@@ -6,7 +6,7 @@ import { readManifest, requireVerified } from "../gate/gate.ts";
 import type { ReleaseIo } from "../gate/io.ts";
 import { remakeRelease } from "../remake.ts";
 import { type TestResultFile, testResultLine, testResultOf } from "../test-results.ts";
-import { answer, COMMON_HELP, commonOptions, directoryFrom, ownKey, parseOptions } from "./options.ts";
+import { answer, COMMON_HELP, commonOptions, directoryFrom, ownSigners, parseOptions } from "./options.ts";
 
 const help = `secai release attest DIR RESULT.json... [--apply]: adds test results to a release, each signed and bound to the image's digest.
 
@@ -32,7 +32,7 @@ export async function runAttest(args: readonly string[], io: ReleaseIo): Promise
   const { image } = await readManifest(dir);
   const results = await Promise.all(more.map(async (path) => testResultOf(await readFile(path), image.digest)));
   if (values.apply === true) {
-    await remakeRelease(dir, dir, (copy) => writeResults(copy, results), { key: await ownKey(io) });
+    await remakeRelease(dir, dir, (copy) => writeResults(copy, results), await ownSigners(io));
   }
   const lines = results.map(testResultLine);
   const done = values.apply === true ? "added" : "would add (run with --apply)";

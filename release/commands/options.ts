@@ -1,10 +1,10 @@
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { defaultKeysDirectory } from "@secai/formats/keys";
-import { loadSigningKey, type SigningKey } from "@secai/sign/key-file";
 import { ReleaseError } from "../errors.ts";
 import { TRUST_HELP, trustOptions } from "../gate/gate.ts";
 import type { ReleaseIo } from "../gate/io.ts";
+import type { SealOptions } from "../seal.ts";
+import { openSigners } from "../signers.ts";
 
 /** Options that every command has that changes a release. */
 export const commonOptions = {
@@ -38,9 +38,10 @@ export function directoryFrom(positionals: readonly string[]): { readonly dir: s
   return { dir: dir.replace(/\/+$/, ""), more };
 }
 
-/** This user's own release key. @throws SignError */
-export function ownKey({ env }: ReleaseIo): Promise<SigningKey> {
-  return loadSigningKey(join(defaultKeysDirectory(env), "release.key"));
+/** What sealing needs of this user's keys directory. @throws ReleaseError, KeysError, SignError */
+export async function ownSigners({ env }: ReleaseIo): Promise<Pick<SealOptions, "signers" | "keysDir">> {
+  const keysDir = defaultKeysDirectory(env);
+  return { signers: await openSigners(keysDir), keysDir };
 }
 
 /** One document on standard output, or lines for people. */

@@ -1,11 +1,8 @@
-import { rm } from "node:fs/promises";
-import { join } from "node:path";
-import { bundleOf, CHANNEL_FILE } from "@secai/formats/release-layout";
 import { ReleaseError } from "../errors.ts";
 import type { ReleaseIo } from "../gate/io.ts";
 import { remakeRelease } from "../remake.ts";
 import { obstaclesIn, parseTarget } from "./check.ts";
-import { answer, COMMON_HELP, commonOptions, directoryFrom, ownKey, parseOptions } from "./options.ts";
+import { answer, COMMON_HELP, commonOptions, directoryFrom, ownSigners, parseOptions } from "./options.ts";
 
 const help = `secai release promote DIR --to DESIGNATION [--out DIR] [--apply]: makes a candidate of a release, or a stable one of a candidate.
 
@@ -36,13 +33,8 @@ export async function runPromote(args: readonly string[], io: ReleaseIo): Promis
     const named = obstacles.map(({ code, detail }) => `${code} (${detail})`);
     throw new ReleaseError("RELEASE_NOT_READY", { expected: `a release ready for ${target}`, actual: named.join("; ") });
   }
-  if (values.apply === true) await remakeRelease(dir, out, dropChannel, { key: await ownKey(io), designation: target });
+  if (values.apply === true) await remakeRelease(dir, out, async () => {}, { ...(await ownSigners(io)), designation: target });
   const done = values.apply === true ? "promoted" : "would promote (run with --apply)";
   answer(io, values.json, { dir, out, target, applied: values.apply === true }, `${done} ${dir} to ${target} at ${out}\n`);
   return 0;
-}
-
-/** The channel names the designation, so sealing makes a new one. */
-async function dropChannel(dir: string): Promise<void> {
-  for (const name of [CHANNEL_FILE, bundleOf(CHANNEL_FILE)]) await rm(join(dir, name), { force: true });
 }

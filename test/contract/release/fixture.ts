@@ -19,6 +19,7 @@ import {
   ENGINE,
   imageSbom,
   imageSbomXml,
+  keylimeOf,
   measurementsOf,
   POLICY_ENGINE,
   secureBootKey,
@@ -36,6 +37,12 @@ export function temporaryDirectory(): { readonly path: string; [Symbol.dispose](
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
+/** Slow to make, so that all directories of a test file share it. */
+const PCR_KEY = generateKeyPairSync("rsa", { modulusLength: 2048 }).publicKey.export({ type: "spki", format: "pem" });
+
+/** Signs nothing in these tests; one for all of them, because RSA keys take their time. */
+const PCR_KEY = generateKeyPairSync("rsa", { modulusLength: 2048 }).publicKey.export({ type: "spki", format: "pem" });
+
 /** Real throwaway keys: the cryptography of these tests is the cryptography of a release. */
 export function makeKeys(dir: string): VerifyPolicy {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
@@ -44,7 +51,7 @@ export function makeKeys(dir: string): VerifyPolicy {
   writeFileSync(join(dir, "release.key"), privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 });
   writeFileSync(join(dir, "release.pub"), pem, { mode: 0o600 });
   for (const name of ["PK", "KEK", "db"] as const) writeFileSync(join(dir, `${name}.crt`), secureBootKey(name));
-  writeFileSync(join(dir, "pcr.pub"), "public half of pcr.key\n");
+  writeFileSync(join(dir, "pcr.pub"), PCR_KEY);
   return policyFor([parsePublicKey(Buffer.from(pem))]);
 }
 
@@ -78,6 +85,7 @@ export async function makeRelease(out: string, keysDir: string, changes: Fixture
   // A text in place of a kernel image is one of that mark: what boots must be a program of the real format.
   if (typeof kernel === "string") files["uki.efi"] = { content: ukiOf(booted, kernel) };
   files["measurements.json"] ??= { content: measurementsIn(files, rootHash, changes) };
+  files["keylime/measured-boot.json"] ??= { content: keylimeOf(Buffer.from(files["measurements.json"].content)) };
   const subjects = Object.entries(files)
     .filter(([name]) => !MADE_LATER.test(name))
     .map(([name, { content }]) => subjectOf(name, sha256(content)));
@@ -88,7 +96,7 @@ export async function makeRelease(out: string, keysDir: string, changes: Fixture
 }
 
 /** What is made of a build's outputs, not by the build. */
-const MADE_LATER = /^(tests|oci)\/|\.(ova|iso)$/;
+const MADE_LATER = /^(tests|oci|keylime)\/|\.(ova|iso)$/;
 
 /** Results of the suites over the fixture's image, which a release has once they were run. */
 export const suiteResults: Contents = Object.fromEntries(
