@@ -112,8 +112,8 @@ function requireKey(fingerprint: string, { algorithm, publicKey, validFrom, vali
 export function publicKeyFacts(pem: string): { readonly fingerprint: Sha256; readonly algorithm: KeyAlgorithm } {
   const rsa = rsaFacts(pem);
   if (rsa !== undefined) return rsa;
-  const { fingerprint } = parsePublicKey(Buffer.from(pem));
-  return { algorithm: "ecdsa-p256", fingerprint };
+  const { algorithm, fingerprint } = parsePublicKey(Buffer.from(pem));
+  return { algorithm, fingerprint };
 }
 
 /** Undefined for a key that is not RSA, or is none. Exponent 65537 alone: what TPM 2.0 and firmware agree on. */
