@@ -7,11 +7,16 @@ import { exitStatusOf } from "./report.ts";
 import { type Evidence, MAX_EVIDENCE_BYTES, NONCE, parseEvidence } from "./runtime-evidence.ts";
 import { readInput } from "./runtime-files.ts";
 import { MAX_SITE_POLICY_BYTES, parseSitePolicy, type SitePolicy } from "./runtime-policy.ts";
+import { askRemote } from "./runtime-remote.ts";
 import { type PromiseSource, verifyRuntime } from "./verify-runtime.ts";
 
 export const RUNTIME_HELP = `secai verify runtime: does this machine run that release, and nothing else?
 
-In the machine, as root, it asks the TPM itself. From outside, hand it what the machine answered to your nonce:
+In the machine, as root, it asks the TPM itself. From outside, it asks through a command of yours that reaches the machine:
+  --remote COMMAND...   last of all options: everything behind it is that command, started without a shell; the collector's command and a
+                        fresh nonce become its last words. Nothing of what comes back is believed before it is verified here
+  --deadline SECONDS    for the machine's answer (default 120)
+Over an air gap, choose a nonce, carry it there, and hand over what the machine answered:
   --evidence FILE       output of: node /usr/libexec/secure-ai/secai-evidence.mjs --nonce HEX
   --nonce HEX           the 16 to 32 bytes that you chose for this one question
 What the machine should be (one of the two, always verified first):
@@ -35,6 +40,7 @@ Exit status: 0 accepted, 1 rejected, 2 wrong use, 3 undecided, 70 our bug.
 
 Examples:
   secai verify runtime --measurements measurements.json.sigstore.json --key release.pub
+  secai verify runtime --release ./secai-1.2.0 --key release.pub --remote ssh root@appliance
   secai verify runtime --evidence machine.json --nonce 8f3a...c1 --release out/debian-13/0.1.0
   secai verify runtime --evidence machine.json --nonce 8f3a...c1 --release ./secai-1.2.0 --key release.pub --policy site.json --json
 `;
@@ -42,6 +48,7 @@ Examples:
 const options = {
   evidence: { type: "string" },
   nonce: { type: "string" },
+  deadline: { type: "string" },
   release: { type: "string" },
   measurements: { type: "string" },
   key: { type: "string", multiple: true },
@@ -54,18 +61,36 @@ const options = {
   help: { type: "boolean", short: "h" },
 } as const;
 
+const DEFAULT_DEADLINE_SECONDS = 120;
+const MAX_DEADLINE_SECONDS = 3600;
+
+/** `--remote` ends the options: what follows is a command with options of its own. */
+function splitRemote(args: readonly string[]): {
+  readonly own: readonly string[];
+  readonly transport: readonly string[] | undefined;
+} {
+  const at = args.indexOf("--remote");
+  return at < 0 ? { own: args, transport: undefined } : { own: args.slice(0, at), transport: args.slice(at + 1) };
+}
+
 function parse(args: readonly string[]) {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: false, strict: true }).values;
   } catch (cause) {
-    throw new VerifyError("VERIFY_USAGE", { expected: "known options", actual: (cause as Error).message, cause });
+    throw usage("known options", (cause as Error).message, cause);
   }
 }
+
+function usage(expected: string, actual: string, cause?: unknown): VerifyError {
+  return new VerifyError("VERIFY_USAGE", { expected, actual, cause });
+}
+
 type Values = ReturnType<typeof parse>;
 
 /** @throws VerifyError, RuntimeError, FormatError for a question that cannot be asked; the answer is the exit status */
 export async function runVerifyRuntime(args: readonly string[], io: CommandIo): Promise<number> {
-  const values = parse(args);
+  const { own, transport } = splitRemote(args);
+  const values = parse(own);
   if (values.help) {
     io.stdout(RUNTIME_HELP);
     return 0;
@@ -75,8 +100,8 @@ export async function runVerifyRuntime(args: readonly string[], io: CommandIo): 
   // `--release` names a directory here, and a version where releases are verified.
   const { release: _, ...trusting } = values;
   const trust = await policyFrom(trusting, io);
-  const { evidence, nonce } = await evidenceFrom(values);
-  const target = values.evidence ?? "this machine";
+  const { evidence, nonce } = transport === undefined ? await evidenceFrom(values) : await evidenceOverThere(transport, values);
+  const target = transport?.join(" ") ?? values.evidence ?? "this machine";
   const report = await verifyRuntime({ target, evidence, nonce, source, trust, site });
   print(report, values, io);
   return exitStatusOf(report);
@@ -87,28 +112,44 @@ function sourceFrom({ release, measurements, fingerprint }: Values): PromiseSour
   if (measurements !== undefined && release === undefined && fingerprint === undefined) {
     return { kind: "measurements", bundle: readInput(measurements, MAX_EVIDENCE_BYTES) };
   }
-  throw new VerifyError("VERIFY_USAGE", {
-    expected: "--release DIR, or --measurements FILE without --fingerprint",
-    actual: "neither, both or more",
-  });
+  throw usage("--release DIR, or --measurements FILE without --fingerprint", "neither, both or more");
 }
 
 function siteFrom({ policy }: Values): SitePolicy | undefined {
   return policy === undefined ? undefined : parseSitePolicy(readInput(policy, MAX_SITE_POLICY_BYTES));
 }
 
+interface Answer {
+  readonly evidence: Evidence;
+  /** Hex; what the machine was asked with. */
+  readonly nonce: string;
+}
+
+const freshNonce = () => randomBytes(32).toString("hex");
+
+/** What a machine that a command reaches answers to a nonce of our own. */
+async function evidenceOverThere(transport: readonly string[], { evidence, nonce, deadline }: Values): Promise<Answer> {
+  const [command, ...rest] = transport;
+  const seconds = Number(deadline ?? DEFAULT_DEADLINE_SECONDS);
+  if (command === undefined || evidence !== undefined || nonce !== undefined)
+    throw usage("--remote COMMAND... without --evidence and --nonce", "another mix");
+  if (!Number.isInteger(seconds) || seconds < 1 || seconds > MAX_DEADLINE_SECONDS)
+    throw usage(`--deadline from 1 to ${MAX_DEADLINE_SECONDS} seconds`, String(deadline));
+  const fresh = freshNonce();
+  const bytes = await askRemote({ transport: [command, ...rest], nonce: fresh, limitMs: seconds * 1000 });
+  return { evidence: parseEvidence(bytes), nonce: fresh };
+}
+
 /** The machine's answer to the caller's nonce, or this machine's to one of our own. */
-async function evidenceFrom({ evidence, nonce }: Values): Promise<{ readonly evidence: Evidence; readonly nonce: string }> {
+async function evidenceFrom({ evidence, nonce, deadline }: Values): Promise<Answer> {
+  if (deadline !== undefined) throw usage("--deadline with --remote", "alone");
   if (evidence !== undefined && nonce !== undefined && NONCE.test(nonce)) {
     return { evidence: parseEvidence(readInput(evidence, MAX_EVIDENCE_BYTES)), nonce };
   }
   if (evidence !== undefined || nonce !== undefined) {
-    throw new VerifyError("VERIFY_USAGE", {
-      expected: "--evidence FILE with --nonce, 16 to 32 bytes of lower-case hex",
-      actual: "one of them",
-    });
+    throw usage("--evidence FILE with --nonce, 16 to 32 bytes of lower-case hex", "one of them");
   }
-  const fresh = randomBytes(32).toString("hex");
+  const fresh = freshNonce();
   // Only a machine collects; a verifier elsewhere does not load what speaks to a TPM.
   const { collectEvidence } = await import("./runtime-collect.ts");
   return { evidence: collectEvidence(fresh), nonce: fresh };

@@ -21,6 +21,11 @@ export const runtimeErrors = {
     meaning: "A program of the machine that says how it runs failed, printed too much or did not end in time.",
     fix: "Run as root on a machine that has come up, and look at the program's own message; then try again.",
   },
+  REMOTE_FAILED: {
+    exit: 3,
+    meaning: "The command that should reach the machine could not be started, failed or did not end in time.",
+    fix: "Try the same command with `true` in the collector's place; the machine must be up, and the collector needs root.",
+  },
   RUNTIME_USAGE: {
     exit: 2,
     meaning: "The command line of a runtime check is wrong.",

@@ -39,12 +39,10 @@ export async function createTestKey(tools: Tools, dir: string, name: string): Pr
 }
 
 /**
- * The addon's command line: systemd's debug generator makes a unit of the credential and starts it
- * (systemd-debug-generator(8), systemd.system-credentials(7)). The unit runs the script of the agent's disk only if it has the
- * digest in this line, which the boot measures into PCR 12. Imports are switched on here because a sealed image switches them off.
+ * The unit that starts the agent's script from its disk, and only if it has the digest in this text, which the boot measures into PCR 12.
  */
-export function agentCommandLine(script: Uint8Array): string {
-  const unit = [
+export function agentUnit(script: Uint8Array): string {
+  return [
     "[Unit]",
     "DefaultDependencies=no",
     "IgnoreOnIsolate=yes",
@@ -55,7 +53,19 @@ export function agentCommandLine(script: Uint8Array): string {
       `head -c ${script.length} $$d>$$f;sha256sum -c<<<"${sha256(script)}  $$f"&&exec bash $$f'`,
     "",
   ].join("\n");
-  const credential = `systemd.extra-unit.${UNIT}:${Buffer.from(unit).toString("base64")}`;
+}
+
+/** A site policy that expects the agent names its unit by digest. */
+export async function agentUnitFile(): Promise<{ readonly name: string; readonly content: string }> {
+  return { name: UNIT, content: agentUnit(await readFile(new URL("guest/agent.sh", import.meta.url))) };
+}
+
+/**
+ * The addon's command line: systemd's debug generator makes a unit of the credential and starts it
+ * (systemd-debug-generator(8), systemd.system-credentials(7)). Imports are switched on here because a sealed image switches them off.
+ */
+export function agentCommandLine(script: Uint8Array): string {
+  const credential = `systemd.extra-unit.${UNIT}:${Buffer.from(agentUnit(script)).toString("base64")}`;
   return `systemd.import_credentials=yes systemd.set_credential_binary=${credential} systemd.wants=${UNIT}`;
 }
 

@@ -1,12 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { Sha256 } from "../../attest/formats/digest.ts";
+import { sha256 } from "../../attest/formats/digest.ts";
 import { type Prediction, predictPcrs } from "../../attest/measure/predict.ts";
 import { runChecks, type Verdict, verdictOf } from "../../attest/verify/check.ts";
 import { requiredChecks, runtimeChecks } from "../../attest/verify/runtime-checks.ts";
-import { parseEvidence } from "../../attest/verify/runtime-evidence.ts";
+import { type Evidence, parseEvidence } from "../../attest/verify/runtime-evidence.ts";
 import { runtimeFacts } from "../../attest/verify/runtime-facts.ts";
 import { type RuntimePolicy, releasePolicy, type SitePolicy, withSite } from "../../attest/verify/runtime-policy.ts";
+import { agentUnitFile } from "./addon.ts";
 import type { Bench } from "./bench.ts";
 import { VmError } from "./errors.ts";
 import type { Machine } from "./machine.ts";
@@ -46,6 +47,11 @@ export interface RuntimeAnswer {
   readonly verdict: Verdict;
   /** Codes of failed and undecided checks. */
   readonly failures: readonly string[];
+  /** Ids of failed checks, sorted, each once. */
+  readonly failed: readonly string[];
+  /** One line for each failed or undecided result. */
+  readonly findings: readonly string[];
+  readonly evidence: Evidence;
 }
 
 /** Asks the machine for evidence over a fresh nonce and judges it as `secai verify runtime` does. @throws VmError, FormatError, RuntimeError */
@@ -56,26 +62,40 @@ export async function runtimeVerdict(
   question: RuntimeQuestion,
 ): Promise<RuntimeAnswer> {
   const nonce = randomBytes(32).toString("hex");
-  const { exitCode, stdoutBytes, stderr } = await machine.run(`${COLLECTOR} ${nonce}`, { timeoutMs: 120_000 });
+  const { exitCode, stdoutBytes, stderr } = await machine.run(`${COLLECTOR} ${nonce}`, { timeoutMs: 180_000 });
   if (exitCode !== 0) throw new VmError("CHECK_FAILED", { expected: "evidence from the machine", actual: stderr.trim() });
-  const policy = policyFor(release, bench, question.trust);
-  const outcomes = runChecks(runtimeChecks, runtimeFacts(parseEvidence(stdoutBytes), question.checkedNonce ?? nonce), policy);
-  const failures = outcomes.flatMap((outcome) =>
-    outcome.status === "fail" || outcome.status === "undecided" ? [outcome.code] : [],
-  );
-  return { verdict: verdictOf(outcomes, requiredChecks(policy)), failures };
+  const policy = await policyFor(release, bench, question.trust);
+  return judge(parseEvidence(stdoutBytes), question.checkedNonce ?? nonce, policy);
 }
 
-function policyFor(release: Release, bench: Bench, trust: RuntimeQuestion["trust"]): RuntimePolicy {
-  const policy = releasePolicy(release.measurements(), release.manifest());
-  if (trust === "release") return policy;
-  const { pcrs } = testPrediction(release, bench);
-  const addonCommandLine = bench.media.commandLine;
-  const site: SitePolicy = {
+/** Judges evidence that is at hand. */
+export function judge(evidence: Evidence, nonce: string, policy: RuntimePolicy): RuntimeAnswer {
+  const outcomes = runChecks(runtimeChecks, runtimeFacts(evidence, nonce), policy);
+  const open = outcomes.flatMap((outcome) => (outcome.status === "fail" || outcome.status === "undecided" ? [outcome] : []));
+  return {
+    verdict: verdictOf(outcomes, requiredChecks(policy)),
+    failures: open.map(({ code }) => code),
+    failed: [...new Set(open.filter(({ status }) => status === "fail").map(({ id }) => id))].sort(),
+    findings: open.map(({ id, code, subject }) => [id, code, ...(subject === undefined ? [] : [subject])].join(" ")),
+    evidence,
+  };
+}
+
+/** "release": what users ask; "test": with a site policy that expects what the test bench adds. */
+export async function policyFor(release: Release, bench: Bench, trust: RuntimeQuestion["trust"]): Promise<RuntimePolicy> {
+  const policy = releasePolicy(release.measurements(), release.manifest(), release.baseline());
+  return trust === "release" ? policy : withSite(policy, await testSitePolicy(release, bench));
+}
+
+/** What this bench's machines show beyond the release: the test certificate, the addon, and the unit that it brings. */
+export async function testSitePolicy(release: Release, bench: Bench): Promise<SitePolicy> {
+  const { "11": _, ...pcrs } = testPrediction(release, bench).pcrs;
+  const unit = await agentUnitFile();
+  return {
     schema: 1,
     name: "test-bench",
-    pcrs: { "4": pcrs["4"], "7": pcrs["7"], "12": pcrs["12"] as Sha256 },
-    addonCommandLine,
+    pcrs,
+    addonCommandLine: bench.media.commandLine,
+    units: { [unit.name]: sha256(unit.content) },
   };
-  return withSite(policy, site);
 }

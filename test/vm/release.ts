@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { type Baseline, parseBaseline } from "../../attest/formats/baseline.ts";
 import { sha256 } from "../../attest/formats/digest.ts";
 import { type Manifest, parseManifest } from "../../attest/formats/manifest.ts";
 import { type Measurements, parseMeasurements } from "../../attest/measure/measurements.ts";
@@ -17,6 +18,8 @@ export interface Release {
   measurements(): Measurements;
   /** @throws FormatError */
   manifest(): Manifest;
+  /** @throws FormatError */
+  baseline(): Baseline;
   /** Names of the services in it. */
   services(): readonly string[];
   /** SHA-256 of one of its files. */
@@ -42,6 +45,7 @@ export function loadRelease(dir: string): Release {
     },
     measurements: () => parseMeasurements(readFileSync(file("measurements.json"))),
     manifest: () => parseManifest(readFileSync(file("RELEASE_MANIFEST.json"))),
+    baseline: () => parseBaseline(readFileSync(file("baseline.json"))),
     services: () => readdirSync(file("services")).map((name) => name.replace(/\.mjs$/, "")),
     digest: (name) => sha256(readFileSync(file(name))),
     file,

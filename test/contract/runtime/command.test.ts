@@ -137,6 +137,22 @@ const misuse: { name: string; args: () => string[]; code: RegExp }[] = [
     args: () => ["--evidence", at("plain.json"), "--nonce", "00", ...promise(), ...trust()],
     code: /^VERIFY_USAGE/,
   },
+  { name: "a remote command that is not named", args: () => [...promise(), ...trust(), "--remote"], code: /^VERIFY_USAGE/ },
+  {
+    name: "a remote command and evidence",
+    args: () => [...evidence(), ...promise(), ...trust(), "--remote", "true"],
+    code: /^VERIFY_USAGE/,
+  },
+  {
+    name: "a deadline for nobody",
+    args: () => [...evidence(), ...promise(), ...trust(), "--deadline", "5"],
+    code: /^VERIFY_USAGE/,
+  },
+  {
+    name: "no time at all",
+    args: () => [...promise(), ...trust(), "--deadline", "0", "--remote", "true"],
+    code: /^VERIFY_USAGE/,
+  },
   { name: "an unknown option", args: () => ["--allow-addons"], code: /^VERIFY_USAGE/ },
   { name: "no key at all", args: () => [...evidence(), ...promise()], code: /^TRUST_ROOT_MISSING/ },
   {
@@ -158,6 +174,76 @@ for (const { name, args, code } of misuse) {
   });
 }
 
+/** A transport that answers like a machine: it checks that it got the collector's command, and prints what it is told to. */
+function transport(name: string, body: string): string[] {
+  writeFileSync(
+    at(name),
+    `const [node, collector, flag, nonce] = process.argv.slice(2);
+if (node !== "/usr/bin/node" || !collector.endsWith("/secai-evidence.mjs") || flag !== "--nonce" || !/^[0-9a-f]{64}$/.test(nonce)) process.exit(9);
+${body}`,
+  );
+  return ["--remote", process.execPath, at(name)];
+}
+const asked = (name: string, body: string, ...options: string[]) => [
+  ...promise(),
+  ...trust(),
+  ...options,
+  ...transport(name, body),
+];
+
+const remote: { name: string; args: () => string[]; exit: number; says: RegExp }[] = [
+  {
+    name: "a machine that repeats an old answer",
+    args: () => asked("old.cjs", `process.stdout.write(require("node:fs").readFileSync(${JSON.stringify(at("plain.json"))}));`),
+    exit: 1,
+    says: /QUOTE_NONCE/,
+  },
+  { name: "no answer", args: () => asked("none.cjs", ""), exit: 1, says: /^EVIDENCE_MALFORMED/ },
+  {
+    name: "an endless answer",
+    args: () => asked("endless.cjs", `setInterval(() => process.stdout.write("x".repeat(1 << 20)), 1);`),
+    exit: 1,
+    says: /^EVIDENCE_TOO_LARGE/,
+  },
+  {
+    name: "silence past the deadline, and a child that holds on",
+    args: () =>
+      asked(
+        "silent.cjs",
+        `require("node:child_process").spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { stdio: "inherit" }); setInterval(() => {}, 1000);`,
+        ...["--deadline", "1"],
+      ),
+    exit: 3,
+    says: /^REMOTE_FAILED: .*1000 ms/,
+  },
+  {
+    name: "a refusal, with control characters in it",
+    args: () => asked("refusal.cjs", `process.stderr.write("no\u001b[31m such host"); process.exit(255);`),
+    exit: 3,
+    says: /^REMOTE_FAILED: .*255: no\\u\{1b\}\[31m such host/,
+  },
+  {
+    name: "a command that is not there",
+    args: () => [...promise(), ...trust(), "--remote", at("no-such-command")],
+    exit: 3,
+    says: /^REMOTE_FAILED/,
+  },
+];
+for (const { name, args, exit, says } of remote) {
+  test(`--remote, exit ${exit}: ${name}`, async () => {
+    const answer = await ask(...args());
+    expect(answer.stdout + answer.stderr).toMatch(says);
+    expect(answer.exit).toBe(exit);
+  });
+}
+
+test("--remote, exit 0: a machine that answers the nonce it was given", async () => {
+  const machine = join(import.meta.dirname, "machine-transport.ts");
+  const answer = await ask(...promise(), ...trust(), "--remote", process.execPath, machine, "--", "root@machine");
+  expect(answer.stdout).toMatch(/ACCEPTED/);
+  expect(answer.exit).toBe(0);
+});
+
 test("exit 1: something else instead of evidence", async () => {
   const answer = await ask("--evidence", at("site.json"), "--nonce", NONCE, ...promise(), ...trust());
   expect(answer.stderr).toMatch(/^EVIDENCE_MALFORMED/);
@@ -168,7 +254,7 @@ test("the JSON report has the schema of the release's", async () => {
   const { stdout } = await ask(...evidence(), ...promise(), ...trust(), "--json");
   const report = JSON.parse(stdout) as Report;
   expect(report).toMatchObject({ schema: 1, kind: "runtime", verdict: "accepted", claims: { policy: "release" } });
-  expect(report.checks.filter(({ id }) => id.startsWith("boot."))).toHaveLength(4);
+  expect(report.checks.filter(({ id }) => id.startsWith("boot."))).toHaveLength(5);
   expect(report.counts).toMatchObject({ fail: 0, undecided: 0 });
   // Without a release there is nothing to compare the running system with; the report says so, check by check.
   const notAsked = report.checks.filter(({ status }) => status === "not_present").map(({ id }) => id);
