@@ -82,6 +82,7 @@ async function buildWith(reporter: Reporter, recipe: string, io: CommandIo, { de
       recipe,
       env: io.env,
       channel: designation === "dev" ? "dev" : "release",
+      designation,
       notice,
       report: reporter.report,
       ...(designation === "dev" && { targets: quickTargets }),

@@ -71,8 +71,14 @@ const isKey = (name: string) => name.startsWith("key:");
 
 /** @throws ReleaseError REBUILD_SOURCES_DIFFER: an hour of building would only say it later */
 async function requireSources({ provenance }: Original, io: CommandIo): Promise<void> {
-  const { recipe, lock } = provenance.buildDefinition.externalParameters;
-  const { plan } = await prepare({ top: io.top, recipe: recipe.name, env: io.env, notice: (line) => io.stderr(`${line}\n`) });
+  const { recipe, lock, designation } = provenance.buildDefinition.externalParameters;
+  const { plan } = await prepare({
+    top: io.top,
+    recipe: recipe.name,
+    designation,
+    env: io.env,
+    notice: (line) => io.stderr(`${line}\n`),
+  });
   const commit = provenance.buildDefinition.resolvedDependencies.find(({ name }) => name === "repository")?.digest.gitCommit;
   const fix = commit === undefined ? "Check out the sources of this release." : `Run: git checkout ${commit}`;
   if (plan.recipe.digest !== recipe.sha256) throw otherSources(`${recipe.path} ${recipe.sha256}`, plan.recipe.digest, fix);
@@ -101,6 +107,7 @@ async function buildAgain(original: Original, cacheDir: string, io: CommandIo, j
       recipe: original.provenance.buildDefinition.externalParameters.recipe.name,
       env: { ...io.env, SECAI_CACHE: cacheDir },
       channel: "release",
+      designation: original.provenance.buildDefinition.externalParameters.designation,
       notice: (line) => io.stderr(json ? "" : `${line}\n`),
       report: reporter.report,
       targets: ({ outputs }) =>
