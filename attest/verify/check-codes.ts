@@ -1,6 +1,7 @@
 import { formatErrors } from "@secai/formats/errors";
 import { measureErrors } from "@secai/measure/errors";
 import { verifyFormatErrors } from "./format-errors.ts";
+import { type TrustCode, trustCodes } from "./trust-codes.ts";
 
 /** What a result's code means and what to do about it. Sentences for people. */
 export interface CodeEntry {
@@ -107,10 +108,16 @@ export const checkCodes = {
   OCI_BLOB_UNUSED: { meaning: "The OCI layout holds a blob that nothing in it names.", fix: FETCH },
   MEDIUM_MISMATCH: { meaning: "A medium says that it installs another image.", fix: FETCH },
 } as const satisfies Readonly<Record<string, CodeEntry>>;
-export type CheckCode = keyof typeof checkCodes | keyof typeof verifyFormatErrors;
+export type CheckCode = keyof typeof checkCodes | keyof typeof verifyFormatErrors | TrustCode;
 
 /** What a code means, wherever it is catalogued. */
 export function codeEntry(code: string): CodeEntry | undefined {
-  const all: Readonly<Record<string, CodeEntry>> = { ...formatErrors, ...measureErrors, ...verifyFormatErrors, ...checkCodes };
+  const all: Readonly<Record<string, CodeEntry>> = {
+    ...formatErrors,
+    ...measureErrors,
+    ...verifyFormatErrors,
+    ...trustCodes,
+    ...checkCodes,
+  };
   return Object.hasOwn(all, code) ? all[code] : undefined;
 }

@@ -7,6 +7,16 @@ export const verifyErrors = {
     meaning: "No key to trust was given, and this user has none of their own.",
     fix: "Pass --key FILE or --fingerprint HEX, as the publisher announced it outside the release.",
   },
+  CHECK_UNKNOWN: {
+    exit: 2,
+    meaning: "No check has this id.",
+    fix: "See `secai verify release --explain list`.",
+  },
+  REPORT_UNWRITABLE: {
+    exit: 2,
+    meaning: "The report cannot be written where it was asked for, or not in that form.",
+    fix: "Name a file that ends in .md, .html, .txt or .json, in a directory that you may write to.",
+  },
   TARGET_MISSING: { exit: 2, meaning: "There is no such directory to verify.", fix: "Name the directory of a release." },
 } as const satisfies Catalogue;
 

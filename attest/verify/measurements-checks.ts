@@ -1,5 +1,6 @@
 import { sha256 } from "@secai/formats/digest";
-import { BOOT_LOADER_FILE, UKI_FILE } from "@secai/formats/release-layout";
+import { BOOT_LOADER_FILE, KEYLIME_FILE, UKI_FILE } from "@secai/formats/release-layout";
+import { buildKeylimeState, printKeylimeState } from "@secai/measure/keylime";
 import type { Measurements } from "@secai/measure/measurements";
 import { predictPcrs } from "@secai/measure/predict";
 import { certificateDer } from "@secai/measure/secure-boot";
@@ -49,7 +50,7 @@ export const measurementsCertificatesCheck: ReleaseCheck = {
 export const repredictionCheck: ReleaseCheck = {
   id: "measurements.repredicted",
   title: "The promised PCR values are those that these boot files and keys give",
-  asks: "Whether PCR 4, 7, 11 and 12, each phase of PCR 11, both Authenticode digests and the command line come out the same when they are predicted again from uki.efi, bootx64.efi and keys/*.crt.",
+  asks: "Whether every promised PCR (4, 7, 9, 11 and 12), each phase of PCR 11, both Authenticode digests and the command line come out the same when they are predicted again from uki.efi, bootx64.efi and keys/*.crt.",
   codes: ["PREDICTION_MISMATCH", "FILE_MISSING", "EVIDENCE_UNUSABLE"],
   run: (evidence) =>
     given(evidence.measurements, "the measurements", (measured) => {
@@ -69,7 +70,7 @@ function predicted(evidence: ReleaseEvidence, { secureBoot }: Measurements): Fou
   const [uki, bootloader, PK, KEK, db] = parts.flatMap((part) => (part.state === "found" ? [part.value] : []));
   if (!uki || !bootloader || !PK || !KEK || !db) return { state: "absent", code: "FILE_MISSING", detail: "a boot file" };
   return derive({ state: "found", value: undefined }, () => {
-    const { pcrs, pcr11Phases, bootloaderAuthenticode, ukiAuthenticode, commandLine } = predictPcrs({
+    const { pcrs, pcr11Phases, bootloaderAuthenticode, ukiAuthenticode, commandLine, initrd } = predictPcrs({
       uki,
       bootloader,
       PK,
@@ -77,15 +78,16 @@ function predicted(evidence: ReleaseEvidence, { secureBoot }: Measurements): Fou
       db: [db],
       ownerGuid: secureBoot.ownerGuid,
     });
-    return valuesOf(pcrs, pcr11Phases, { ukiAuthenticode, bootloaderAuthenticode, commandLine });
+    return valuesOf(pcrs, pcr11Phases, { ukiAuthenticode, bootloaderAuthenticode, commandLine, initrd });
   });
 }
 
-function promisedValues({ pcrs, pcr11Phases, uki, bootloader, commandLine }: Measurements): Values {
+function promisedValues({ pcrs, pcr11Phases, uki, bootloader, commandLine, initrd }: Measurements): Values {
   return valuesOf(pcrs.sha256, pcr11Phases, {
     ukiAuthenticode: uki.authenticode,
     bootloaderAuthenticode: bootloader.authenticode,
     commandLine,
+    ...(initrd !== undefined && { initrd }),
   });
 }
 
@@ -96,10 +98,40 @@ function valuesOf(pcrs: Readonly<Record<string, string>>, phases: Readonly<Recor
 }
 
 function comparePrediction(actual: Values, promised: Values): CheckResult {
-  const wrong = [...new Set([...Object.keys(actual), ...Object.keys(promised)])].find((name) => actual[name] !== promised[name]);
+  // What the release does not promise (early ones say nothing of PCR 9) is nobody's to hold it to.
+  const wrong = Object.keys(promised).find((name) => actual[name] !== promised[name]);
   if (wrong === undefined) return pass;
   return fail("PREDICTION_MISMATCH", `${wrong}: ${promised[wrong] ?? "no value"}`, actual[wrong] ?? "no value");
 }
+
+/** Not signed on its own: it must say what the signed measurements say, in the one spelling that our builder gives it. */
+export const keylimeCheck: ReleaseCheck = {
+  id: "keylime.agreement",
+  title: "The Keylime reference state promises what the measurements promise",
+  asks: "Whether keylime/measured-boot.json is, byte for byte, what follows from measurements.json and keys/*.crt.",
+  codes: ["KEYLIME_DIFFERS", "EVIDENCE_UNUSABLE"],
+  optional: true,
+  run: (evidence) => {
+    const state = bytesOf(evidence, KEYLIME_FILE);
+    if (state.state === "absent") return notPresent("this release has no Keylime reference state");
+    return given(evidence.measurements, "the measurements", (measured) => {
+      const [PK, KEK, db] = CERTIFICATES.map((name) => bytesOf(evidence, `keys/${name}.crt`));
+      if (PK?.state !== "found" || KEK?.state !== "found" || db?.state !== "found")
+        return undecided("EVIDENCE_UNUSABLE", "a Secure Boot certificate is missing");
+      const certificates = { PK: PK.value, KEK: KEK.value, db: [db.value] };
+      const expected = derive({ state: "found", value: measured }, (from) =>
+        printKeylimeState(buildKeylimeState(from, certificates)),
+      );
+      return given(expected, "the certificates", (text) =>
+        when(state, (bytes) =>
+          Buffer.from(text).equals(bytes)
+            ? pass
+            : fail("KEYLIME_DIFFERS", "what follows from the measurements", "another reference state"),
+        ),
+      );
+    });
+  },
+};
 
 /** The bytes of a file that the inventory keeps, or that they are not there. */
 export function bytesOf({ inventory }: ReleaseEvidence, name: string): Found<Buffer> {

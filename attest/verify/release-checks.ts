@@ -12,7 +12,7 @@ import {
 import { designationCheck, identityCheck, imageDigestCheck, rootHashCheck } from "./identity-checks.ts";
 import { ociImageCheck, ociLayoutCheck } from "./image-layout-checks.ts";
 import { closedWorldCheck } from "./layout-checks.ts";
-import { measurementsCertificatesCheck, measurementsFilesCheck, repredictionCheck } from "./measurements-checks.ts";
+import { keylimeCheck, measurementsCertificatesCheck, measurementsFilesCheck, repredictionCheck } from "./measurements-checks.ts";
 import { mediumDigestCheck } from "./medium-checks.ts";
 import {
   provenanceBuilderCheck,
@@ -51,6 +51,7 @@ export const releaseChecks: readonly ReleaseCheck[] = [
   measurementsFilesCheck,
   measurementsCertificatesCheck,
   repredictionCheck,
+  keylimeCheck,
   ...statementChecks.sbom,
   sbomShapeCheck,
   sbomServiceCheck,

@@ -14,12 +14,26 @@ export interface TextOptions {
 export function reportText(report: Report, options: TextOptions): string {
   const paint = (word: keyof typeof COLOUR, text: string) => (options.colour ? `\u001b[${COLOUR[word]}m${text}\u001b[0m` : text);
   const lines = [...groupById(report.checks).values()].flatMap((outcomes) => checkLines(outcomes, paint, options));
-  const claims = Object.entries(report.claims).map(([name, value]) => `  ${name.padEnd(12)} ${printable(value)}`);
-  const trust = report.trust.map((anchor) => `  ${"trusted".padEnd(12)} ${anchor}`);
+  const facts = factsOf(report).map(([name, value]) => `  ${name.padEnd(12)} ${printable(value)}`);
+  const warnings = (report.warnings ?? []).map((warning) => `${paint("??", "warn")} ${printable(warning)}`);
   const { pass, fail, undecided, not_present } = report.counts;
   const counts = `${pass} passed, ${fail} failed, ${undecided} undecided, ${not_present} not present`;
   const verdict = `${paint(report.verdict, report.verdict.toUpperCase())} ${printable(report.target)} (${counts})`;
-  return `${[`${report.kind} ${printable(report.target)}`, ...claims, ...trust, ...lines, verdict].join("\n")}\n`;
+  return `${[`${report.kind} ${printable(report.target)}`, ...facts, ...lines, ...warnings, verdict].join("\n")}\n`;
+}
+
+/** What stands above the checks: what the target claims, whom the caller trusts, and as of when. */
+export function factsOf({ claims, trust, trustAge, at, policy }: Report): readonly (readonly [name: string, value: string])[] {
+  const days = (count: number | undefined) => (count === undefined ? "none" : `${count} days old`);
+  return [
+    ...Object.entries(claims),
+    ...trust.map((anchor) => ["trusted", anchor] as const),
+    ...(trustAge === undefined
+      ? []
+      : [["trust data", `key manifest ${days(trustAge.keyManifestDays)}, channel ${days(trustAge.channelDays)}`] as const]),
+    ...(policy === undefined ? [] : [["policy", policy] as const]),
+    ...(at === undefined ? [] : [["judged as of", at] as const]),
+  ];
 }
 
 type Paint = (word: keyof typeof COLOUR, text: string) => string;
@@ -27,7 +41,7 @@ type Paint = (word: keyof typeof COLOUR, text: string) => string;
 function checkLines(outcomes: readonly CheckOutcome[], paint: Paint, { verbose }: TextOptions): readonly string[] {
   const noisy = outcomes.filter(({ status }) => verbose || status !== "pass");
   if (noisy.length === 0) return outcomes.slice(0, 1).map(({ id, title }) => line(paint, "ok", id, title));
-  return noisy.map((outcome) => line(paint, MARK[outcome.status], labelOf(outcome), explain(outcome)));
+  return noisy.map((outcome) => line(paint, MARK[outcome.status], labelOf(outcome), reasonOf(outcome)));
 }
 
 function line(paint: Paint, mark: (typeof MARK)[keyof typeof MARK], label: string, text: string): string {
@@ -39,7 +53,7 @@ export function labelOf({ id, subject }: Pick<CheckOutcome, "id" | "subject">): 
   return subject === undefined ? id : `${id}:${printable(subject)}`;
 }
 
-function explain(outcome: CheckOutcome): string {
+export function reasonOf(outcome: CheckOutcome): string {
   switch (outcome.status) {
     case "pass":
       return outcome.title;

@@ -6,7 +6,8 @@ import { releasePredicate } from "@secai/formats/release-statement";
 import { testResultBytes } from "@secai/formats/test-result";
 import { buildPe, ukiSections } from "@secai/measure/fixtures/pe";
 import { vector } from "@secai/measure/fixtures/vectors";
-import { buildMeasurements } from "@secai/measure/measurements";
+import { buildKeylimeState, printKeylimeState } from "@secai/measure/keylime";
+import { buildMeasurements, parseMeasurements } from "@secai/measure/measurements";
 
 // What a small release holds: documents and boot files of the real formats, made by the code that makes real ones where that is small.
 
@@ -37,6 +38,12 @@ export function measurementsOf(uki: Uint8Array, bootloader: Uint8Array, rootHash
   const [PK, KEK, db] = (["PK", "KEK", "db"] as const).map(secureBootKey);
   if (!PK || !KEK || !db) throw new Error("three certificates");
   return buildMeasurements({ uki, bootloader, PK, KEK, db: [db], ownerGuid, designation: "dev", rootHash });
+}
+
+export function keylimeOf(measurements: Uint8Array): string {
+  const [PK, KEK, db] = (["PK", "KEK", "db"] as const).map(secureBootKey);
+  if (!PK || !KEK || !db) throw new Error("three certificates");
+  return printKeylimeState(buildKeylimeState(parseMeasurements(measurements), { PK, KEK, db: [db] }));
 }
 
 const sbomHead = { bomFormat: "CycloneDX", specVersion: "1.6", version: 1 } as const;

@@ -40,9 +40,6 @@ export function temporaryDirectory(): { readonly path: string; [Symbol.dispose](
 /** Slow to make, so that all directories of a test file share it. */
 const PCR_KEY = generateKeyPairSync("rsa", { modulusLength: 2048 }).publicKey.export({ type: "spki", format: "pem" });
 
-/** Signs nothing in these tests; one for all of them, because RSA keys take their time. */
-const PCR_KEY = generateKeyPairSync("rsa", { modulusLength: 2048 }).publicKey.export({ type: "spki", format: "pem" });
-
 /** Real throwaway keys: the cryptography of these tests is the cryptography of a release. */
 export function makeKeys(dir: string): VerifyPolicy {
   mkdirSync(dir, { recursive: true, mode: 0o700 });

@@ -1,7 +1,8 @@
 import { linkSync, mkdirSync, renameSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { sha256 } from "@secai/formats/digest";
+import { type Sha256, sha256 } from "@secai/formats/digest";
 import type { Statement } from "@secai/formats/statement";
+import { initrdPcr } from "@secai/measure/initrd";
 import type { SigningKey } from "@secai/sign/key-file";
 import { signBlob, signStatement } from "@secai/sign/sign";
 import { edit, type Mutable, namesIn, read, remove, reseal, resealChecksums, restate, set, setIn, write } from "./forge.ts";
@@ -508,6 +509,7 @@ const insiders: readonly Mutation[] = [
         const other = sha256("other");
         document.commandLine = String(document.commandLine).replace(String(document.rootHash), other);
         document.rootHash = other;
+        set(document, "pcrs/sha256/9", initrdPcr(String(document.commandLine), document.initrd as Sha256));
       }),
   },
   {
