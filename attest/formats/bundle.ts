@@ -1,5 +1,5 @@
 import { base64Text, parseBase64 } from "./base64.ts";
-import { type JsonValue, parseCanonicalJson } from "./canonical-json.ts";
+import { canonicalJson, type JsonValue, parseCanonicalJson } from "./canonical-json.ts";
 import { envelopeShape, MAX_PAYLOAD_BYTES, MAX_SIGNATURE_CHARACTERS, openEnvelope } from "./dsse.ts";
 import { list, literal, object, parseShape } from "./shape.ts";
 
@@ -68,4 +68,20 @@ function toBundle(value: JsonValue): Bundle {
   }
   const { verificationMaterial, dsseEnvelope } = parseShape(dsseBundleShape, value, "a Sigstore bundle v0.3 of a statement");
   return { kind: "statement", keyHint: verificationMaterial.publicKey.hint, ...openEnvelope(dsseEnvelope) };
+}
+
+/** The one spelling of a bundle: `parseBundle` gives the same value back. */
+export function bundleBytes(bundle: Bundle): Buffer {
+  const signature = bundle.signature.toString("base64");
+  const content =
+    bundle.kind === "statement"
+      ? { dsseEnvelope: envelopeOf({ ...bundle, signature }) }
+      : { messageSignature: { messageDigest: { algorithm: "SHA2_256", digest: bundle.digest.toString("base64") }, signature } };
+  const verificationMaterial = { publicKey: { hint: bundle.keyHint } };
+  return Buffer.from(`${canonicalJson({ mediaType: BUNDLE_MEDIA_TYPE, verificationMaterial, ...content })}\n`);
+}
+
+/** Without a keyid: cosign 2 takes one for the id of a key it does not know ("accepted signatures do not match threshold"). */
+function envelopeOf({ payload, payloadType, signature }: Omit<StatementBundle, "signature"> & { readonly signature: string }) {
+  return { payload: payload.toString("base64"), payloadType, signatures: [{ sig: signature }] };
 }

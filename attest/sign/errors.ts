@@ -9,8 +9,34 @@ export const signErrors = {
   },
   KEY_UNUSABLE: {
     exit: 2,
-    meaning: "A private key file is not one P-256 key in PKCS#8 PEM.",
+    meaning: "A private key file is not one P-256 or ML-DSA-65 key, in PKCS#8 PEM or encrypted as cosign does it.",
     fix: "Restore the key or make a new one.",
+  },
+  KEY_ENCRYPTED: {
+    exit: 2,
+    meaning: "A private key file is encrypted, and there is nobody to ask for its passphrase.",
+    fix: "Run the command at a terminal, or hand the passphrase in with --passphrase-fd.",
+  },
+  KEY_PASSPHRASE_WRONG: {
+    exit: 2,
+    meaning: "The passphrase does not open the private key file, or the file was changed.",
+    fix: "Try again; if the passphrase is right, restore the key file from its backup.",
+  },
+  KEY_EXISTS: {
+    exit: 2,
+    meaning: "There is a file already where a new private key should go.",
+    fix: "Choose another place; a key is never overwritten.",
+  },
+  PASSPHRASE_UNAVAILABLE: {
+    exit: 2,
+    meaning: "No passphrase could be read from the terminal or the file descriptor.",
+    fix: "Run the command at a terminal, or give a descriptor: --passphrase-fd 3 3< FILE.",
+  },
+  PASSPHRASE_MISMATCH: { exit: 2, meaning: "The two entries of a new passphrase differ.", fix: "Run the command again." },
+  ALGORITHM_UNSUPPORTED: {
+    exit: 3,
+    meaning: "This Node cannot make keys or signatures of the algorithm.",
+    fix: "Use Node 24, which `secai` brings.",
   },
   SIGNATURE_UNVERIFIED: {
     exit: 70,
