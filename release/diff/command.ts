@@ -8,18 +8,17 @@ import { DiffError } from "./errors.ts";
 import { factsOf, type ReleaseDocuments } from "./facts.ts";
 import { diffHtml } from "./html.ts";
 import { loadDocuments } from "./load.ts";
-import { buildDiffReport, type DiffReport, diffSchema, type Side } from "./report.ts";
+import { buildDiffReport, type DiffReport, type Side } from "./report.ts";
 import { diffText } from "./text.ts";
 
 export const DIFF_HELP = `secai release diff A B: what differs between two release directories.
 
 Packages, units, kernel arguments, files, ports, services, policies, firewall, sysctl, SBOM components, keys, channel, boot
 measurements and every file with its size. Both releases are verified first.
-  --json                the comparison on standard output (its schema: --schema)
+  --json                the comparison on standard output (docs/schemas/release-diff.schema.json)
   --html FILE           one page that loads nothing from elsewhere
   --exit-code           exit 1 when they differ, 3 when a section could not be compared
   --unverified          compare without verifying; the output says so
-  --schema              print the JSON Schema of --json
   --help
 ${TRUST_HELP}
 
@@ -35,15 +34,14 @@ const options = {
   html: { type: "string" },
   "exit-code": { type: "boolean" },
   unverified: { type: "boolean" },
-  schema: { type: "boolean" },
   help: { type: "boolean", short: "h" },
 } as const;
 
 /** The `release diff` command. @throws DiffError, GateError, FormatError */
 export async function runDiff(args: readonly string[], io: ReleaseIo): Promise<number> {
   const { values, positionals } = parse(args);
-  if (values.help === true || values.schema === true) {
-    io.stdout(values.help === true ? DIFF_HELP : `${JSON.stringify(diffSchema, undefined, 2)}\n`);
+  if (values.help === true) {
+    io.stdout(DIFF_HELP);
     return 0;
   }
   const [a, b, ...more] = positionals;

@@ -38,7 +38,7 @@ const fieldsOrNull: Shape<Readonly<Record<string, string>> | null> = {
   mistake: (value, path) => (value === null ? undefined : fields.mistake(value, path)),
 };
 
-/** What --json prints; published as release/diff/diff.schema.json. */
+/** What --json prints; published as docs/schemas/release-diff.schema.json. */
 export const diffReportShape = object({
   schema: literal(DIFF_SCHEMA),
   verified: literal(true, false),
@@ -57,10 +57,3 @@ export const diffReportShape = object({
     { max: 1_000_000 },
   ),
 });
-
-export const diffSchema = {
-  $schema: "https://json-schema.org/draft/2020-12/schema",
-  $id: "urn:secai-os:schema:release-diff:v1",
-  title: "What differs between two releases",
-  ...diffReportShape.schema,
-};

@@ -66,20 +66,23 @@ function failuresOf(json: string): string {
  * @throws GateError GATE_READ
  */
 export async function readReleaseFile(dir: string, name: string): Promise<Buffer | undefined> {
-  const limit = placeOf(name)?.parsedUpTo ?? 0;
   try {
-    const file = await open(join(dir, name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    try {
-      const { size } = await file.stat();
-      if (size > limit) throw new GateError("GATE_READ", { expected: `${name} of at most ${limit} bytes`, actual: `${size}` });
-      return await file.readFile();
-    } finally {
-      await file.close();
-    }
+    return await readBounded(join(dir, name), placeOf(name)?.parsedUpTo ?? 0);
   } catch (cause) {
-    if (cause instanceof GateError) throw cause;
     if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw new GateError("GATE_READ", { expected: name, actual: (cause as Error).message, cause });
+  }
+}
+
+/** A plain file of at most `maxBytes`; follows no link and waits for no pipe. @throws RangeError, and errors of the system */
+export async function readBounded(path: string, maxBytes: number): Promise<Buffer> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const found = await file.stat();
+    if (!found.isFile() || found.size > maxBytes) throw new RangeError(`no plain file of at most ${maxBytes} bytes`);
+    return await file.readFile();
+  } finally {
+    await file.close();
   }
 }
 

@@ -1,8 +1,8 @@
-import { constants } from "node:fs";
-import { mkdir, open, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { sha256 } from "@secai/formats/digest";
 import type { Manifest } from "@secai/formats/manifest";
+import { readBounded } from "../gate/gate.ts";
 import type { ReleaseFile } from "./contents.ts";
 import { buildNew, copyHashed, type Expected, isTaken, type Watch } from "./copy.ts";
 import { requireEqual } from "./directory.ts";
@@ -73,16 +73,7 @@ export async function readLayout(path: string): Promise<readonly (Expected & { r
 }
 
 async function readSmall(path: string): Promise<Buffer> {
-  try {
-    const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    try {
-      const { size } = await file.stat();
-      if (size > MAX_OCI_BYTES) throw new Error(`${size} bytes`);
-      return await file.readFile();
-    } finally {
-      await file.close();
-    }
-  } catch (cause) {
-    throw new PublishError("PUBLISH_SOURCE_MALFORMED", { expected: path, actual: (cause as Error).message, cause });
-  }
+  return await readBounded(path, MAX_OCI_BYTES).catch((cause: Error) => {
+    throw new PublishError("PUBLISH_SOURCE_MALFORMED", { expected: path, actual: cause.message, cause });
+  });
 }

@@ -12,6 +12,7 @@ import { testResultShape } from "@secai/formats/test-result";
 import { vsaShape } from "@secai/formats/vsa";
 import { measurementsShape } from "@secai/measure/measurements";
 import { waiversShape } from "@secai/pipelines/vex/waivers";
+import { diffReportShape } from "@secai/release/diff/report";
 
 /** Every document that leaves or enters this project as JSON, by the name of its schema in docs/schemas/. */
 export const documents: Readonly<Record<string, { readonly title: string; readonly shape: Shape<unknown> }>> = {
@@ -28,6 +29,7 @@ export const documents: Readonly<Record<string, { readonly title: string; readon
   "predicate-vsa": { title: "SLSA verification summary v1", shape: vsaShape },
   "predicate-openvex": { title: "OpenVEX 0.2.0", shape: openVexShape },
   "predicate-rebuild": { title: "A rebuild's verdict", shape: rebuildShape },
+  "release-diff": { title: "What secai release diff --json prints", shape: diffReportShape },
   waivers: { title: "recipes/waivers/RECIPE.yaml", shape: waiversShape },
 };
 
