@@ -1,6 +1,8 @@
 import { baselineShape } from "@secai/formats/baseline";
 import { dsseBundleShape, messageBundleShape } from "@secai/formats/bundle";
+import { channelShape } from "@secai/formats/channel";
 import { envelopeShape } from "@secai/formats/dsse";
+import { keyManifestShape } from "@secai/formats/key-manifest";
 import { manifestShape } from "@secai/formats/manifest";
 import { openVexShape } from "@secai/formats/openvex";
 import { provenanceShape } from "@secai/formats/provenance";
@@ -12,7 +14,9 @@ import { testResultShape } from "@secai/formats/test-result";
 import { vsaShape } from "@secai/formats/vsa";
 import { measurementsShape } from "@secai/measure/measurements";
 import { waiversShape } from "@secai/pipelines/vex/waivers";
-import { diffReportShape } from "@secai/release/diff/report";
+import { diffReportShape, diffReportShape } from "@secai/release/diff/report";
+import { verifyPolicyShape } from "@secai/verify/policy-file";
+import { reportShape } from "@secai/verify/report";
 
 /** Every document that leaves or enters this project as JSON, by the name of its schema in docs/schemas/. */
 export const documents: Readonly<Record<string, { readonly title: string; readonly shape: Shape<unknown> }>> = {
@@ -24,12 +28,17 @@ export const documents: Readonly<Record<string, { readonly title: string; readon
   "predicate-provenance": { title: "SLSA provenance v1 of an image build", shape: provenanceShape },
   "predicate-measured-boot": { title: "measurements.json", shape: measurementsShape },
   "predicate-baseline": { title: "baseline.json", shape: baselineShape },
+  "predicate-keys": { title: "keys/keys.json, a key manifest", shape: keyManifestShape },
+  "predicate-channel": { title: "channel.json", shape: channelShape },
   "predicate-test-result": { title: "in-toto test-result v0.1 of a suite", shape: testResultShape },
   "predicate-release": { title: "in-toto release v0.1", shape: releasePredicateShape },
   "predicate-vsa": { title: "SLSA verification summary v1", shape: vsaShape },
   "predicate-openvex": { title: "OpenVEX 0.2.0", shape: openVexShape },
   "predicate-rebuild": { title: "A rebuild's verdict", shape: rebuildShape },
   "release-diff": { title: "What secai release diff --json prints", shape: diffReportShape },
+  "verify-report": { title: "What secai verify prints with --json", shape: reportShape },
+  "verify-policy": { title: "A policy file of secai verify release", shape: verifyPolicyShape },
+  "release-diff": { title: "What secai release diff prints with --json", shape: diffReportShape },
   waivers: { title: "recipes/waivers/RECIPE.yaml", shape: waiversShape },
 };
 
