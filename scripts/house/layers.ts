@@ -11,7 +11,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   "services-src/kit": ["attest/formats"],
   services: ["services-src/kit"],
   "services-src/runtime-attestor": ["services-src/kit", "attest/measure"],
-  scripts: ["pipelines", "release", "attest/verify", "attest/formats"],
+  scripts: ["pipelines", "release", "attest/verify", "attest/measure", "attest/formats"],
 };
 
 /** The room a file lives in, e.g. "attest/formats" or "services-src/policy-engine"; "test" may import anything. */

@@ -7,6 +7,7 @@ export const installScriptsKnown: Readonly<Record<string, string>> = {
 export const importedByNobody: Readonly<Record<string, string>> = {
   "@cyclonedx/cyclonedx-library > ajv-formats": "an optional peer that the CycloneDX validator loads itself",
   "@cyclonedx/cyclonedx-library > ajv-formats-draft2019": "an optional peer that the CycloneDX validator loads itself",
+  "@cyclonedx/cyclonedx-library > xmlbuilder2": "an optional peer that the CycloneDX library loads itself to write XML",
 };
 
 const kinds = ["dependencies", "devDependencies", "optionalDependencies", "peerDependencies"] as const;

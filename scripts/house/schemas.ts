@@ -14,7 +14,7 @@ import { testResultShape } from "@secai/formats/test-result";
 import { vsaShape } from "@secai/formats/vsa";
 import { measurementsShape } from "@secai/measure/measurements";
 import { waiversShape } from "@secai/pipelines/vex/waivers";
-import { diffReportShape, diffReportShape } from "@secai/release/diff/report";
+import { diffReportShape } from "@secai/release/diff/report";
 import { verifyPolicyShape } from "@secai/verify/policy-file";
 import { reportShape } from "@secai/verify/report";
 
@@ -35,7 +35,6 @@ export const documents: Readonly<Record<string, { readonly title: string; readon
   "predicate-vsa": { title: "SLSA verification summary v1", shape: vsaShape },
   "predicate-openvex": { title: "OpenVEX 0.2.0", shape: openVexShape },
   "predicate-rebuild": { title: "A rebuild's verdict", shape: rebuildShape },
-  "release-diff": { title: "What secai release diff --json prints", shape: diffReportShape },
   "verify-report": { title: "What secai verify prints with --json", shape: reportShape },
   "verify-policy": { title: "A policy file of secai verify release", shape: verifyPolicyShape },
   "release-diff": { title: "What secai release diff prints with --json", shape: diffReportShape },
