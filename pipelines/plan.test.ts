@@ -74,6 +74,15 @@ describe("plan", () => {
     expect(await makePlan()).toEqual(await makePlan());
   });
 
+  test("writes the image's SBOM in the recipe's version of CycloneDX, 1.6 unless it says so", async () => {
+    const versionOf = ({ steps }: Plan) => {
+      const step = steps.find(({ id }) => id === "sbom.image") as ExecStep;
+      return step.run[step.run.indexOf("--cyclonedx") + 1];
+    };
+    expect(versionOf(await makePlan())).toBe("1.6");
+    expect(versionOf(await makePlan({ cycloneDx: "1.7" }))).toBe("1.7");
+  });
+
   test("gives a network to fetch steps and to nothing else", async () => {
     const { steps } = await makePlan();
     expect(steps.filter((step) => step.network === "fetch").map(({ kind }) => kind)).toEqual(["fetch", "fetch"]);
