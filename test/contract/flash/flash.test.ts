@@ -6,6 +6,7 @@ import { type FlashMachine, runFlash } from "@secai/release/flash/command";
 import { kernelFiles, listDisks } from "@secai/release/flash/devices";
 import { openTarget, type Target } from "@secai/release/flash/target";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { releaseOfDisk } from "../release/disk.ts";
 import { makeKeys, makeRelease, temporaryDirectory } from "../release/fixture.ts";
 import { flip } from "../release/forge.ts";
 import { type Loop, loopDevice, tool } from "./loop.ts";
@@ -19,16 +20,20 @@ const at = (name: string) => join(scratch.path, name);
 const raw = Buffer.concat([randomBytes(3 * MIB), Buffer.alloc(2 * MIB), randomBytes(1000 * 512)]);
 const disk = at("release/disk.raw.zst");
 let loop: Loop;
+const loops: Loop[] = [];
 
 beforeAll(async () => {
   makeKeys(at("keys"));
   const content = zstdCompressSync(raw);
-  await makeRelease(at("release"), at("keys"), { files: { "disk.raw.zst": { content } } });
-  await makeRelease(at("tampered"), at("keys"), { files: { "disk.raw.zst": { content } } });
+  await makeRelease(at("release"), at("keys"), releaseOfDisk(content));
+  await makeRelease(at("tampered"), at("keys"), releaseOfDisk(content));
   flip(at("tampered"), "disk.raw.zst", 100_000);
   loop = loopDevice(at("loop.img"), 16 * MIB);
+  loops.push(loop);
 });
-afterAll(() => loop[Symbol.dispose]());
+afterAll(() => {
+  for (const one of loops) one[Symbol.dispose]();
+});
 
 interface Asked {
   readonly machine?: FlashMachine;
@@ -203,6 +208,13 @@ describe("writing", () => {
     const args = [at("elsewhere/disk.raw.zst"), loop.path, "--release", at("release"), "--apply", "--yes", loop.path];
     expect((await flash(args)).exit).toBe(0);
     expect(held().equals(raw)).toBe(true);
+  });
+
+  test("an installer is written as it is", async () => {
+    old();
+    expect((await flash([at("release/installer.iso"), loop.path, "--apply", "--yes", loop.path])).exit).toBe(0);
+    const iso = readFileSync(at("release/installer.iso"));
+    expect(held(iso.length).equals(iso)).toBe(true);
   });
 
   const apply = () => [disk, loop.path, "--apply", "--yes", loop.path];

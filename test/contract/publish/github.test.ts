@@ -1,6 +1,7 @@
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { releaseOfDisk } from "../release/disk.ts";
 import { makeKeys, makeRelease } from "../release/fixture.ts";
 import { flip, namesIn, read } from "../release/forge.ts";
 import { publisher } from "./command.ts";
@@ -15,7 +16,7 @@ const DISK = "disk.raw.zst";
 
 beforeAll(async () => {
   makeKeys(at("keys"));
-  await makeRelease(dir, at("keys"), { files: { [DISK]: { content: Buffer.alloc(3 << 20, 7) } } });
+  await makeRelease(dir, at("keys"), releaseOfDisk(Buffer.alloc(3 << 20, 7)));
 });
 beforeEach(async () => {
   server = await githubServer();

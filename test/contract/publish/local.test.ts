@@ -13,7 +13,7 @@ const dir = at("release");
 beforeAll(async () => {
   makeKeys(at("keys"));
   await makeRelease(dir, at("keys"));
-  await makeRelease(at("other"), at("keys"), { files: { "disk.raw.zst": { content: "another disk\n" } } });
+  await makeRelease(at("other"), at("keys"), { files: { "disk.qcow2": { content: "another disk\n" } } });
 });
 
 function expectSame(copy: string): void {
