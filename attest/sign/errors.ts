@@ -38,6 +38,26 @@ export const signErrors = {
     meaning: "This Node cannot make keys or signatures of the algorithm.",
     fix: "Use Node 24, which `secai` brings.",
   },
+  PKCS11_TOOL_MISSING: {
+    exit: 3,
+    meaning: "pkcs11-tool, which speaks to tokens, cannot be run.",
+    fix: "Install OpenSC (Debian: apt install opensc).",
+  },
+  PKCS11_FAILED: {
+    exit: 3,
+    meaning: "A token did not do what was asked: no such token or key, or its driver failed.",
+    fix: "Compare with `pkcs11-tool --module MODULE --list-token-slots` and `--list-objects`.",
+  },
+  PKCS11_PIN_REFUSED: {
+    exit: 2,
+    meaning: "A token refused its PIN. Nothing was tried again, because a token locks itself after a few wrong ones.",
+    fix: "Check the PIN before the next try.",
+  },
+  PKCS11_KEY_UNSUITABLE: {
+    exit: 2,
+    meaning: "A token's key is not of an algorithm that releases are signed with.",
+    fix: "Use a P-256 key: pkcs11-tool --keypairgen --key-type EC:prime256v1.",
+  },
   SIGNATURE_UNVERIFIED: {
     exit: 70,
     meaning: "A signature that was just made does not verify.",
