@@ -7,8 +7,8 @@ import { type DiffReport, diffReportShape } from "@secai/release/diff/report";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeKeys, makeRelease, temporaryDirectory } from "../release/fixture.ts";
-import { flip } from "../release/forge.ts";
-import { file, firewallPath, policyPath, releaseOver, rootFacts, unitPath } from "./fixture.ts";
+import { flip, remove } from "../release/forge.ts";
+import { debian, file, firewallPath, releaseOver, rootFacts, unit, unitPath } from "./fixture.ts";
 
 const scratch = temporaryDirectory();
 afterAll(() => scratch[Symbol.dispose]());
@@ -18,7 +18,7 @@ beforeAll(async () => {
   makeKeys(at("keys"));
   makeKeys(at("new-keys"));
   const a = rootFacts();
-  await makeRelease(at("a"), at("keys"), releaseOver(a, { bash: "1.0-1", libc: "2.41" }));
+  await makeRelease(at("a"), at("keys"), releaseOver(a, { zlib: "1.2", libc: "2.41" }));
   const changed = rootFacts({
     kernelArguments: ["quiet", "lockdown=integrity", "console=tty0", "console=ttyS0", "debug"],
     files: [
@@ -28,20 +28,13 @@ beforeAll(async () => {
       file("/usr/bin/shell", "shell"),
       file(unitPath("c.service"), "c.service"),
     ],
-    units: [
-      { name: "a.service", sha256: sha256("a.service"), enabled: false },
-      { name: "b.service", sha256: sha256("b.service"), enabled: false },
-      { name: "c.service", sha256: sha256("c.service"), enabled: true },
-    ],
-    ports: [{ service: "policy-engine", address: "0.0.0.0", port: 8500 }],
+    units: [unit("a.service", false), unit("b.service", false), unit("c.service", true)],
+    ports: [{ service: "policy-engine", address: "127.0.0.2", port: 8500 }],
     sysctl: { "kernel.sysrq": "1", "kernel.kptr_restrict": "2" },
     firewall: { path: firewallPath, sha256: sha256("open firewall") },
-    packages: [
-      { name: "bash", version: "1.0-2", architecture: "amd64" },
-      { name: "netcat", version: "1", architecture: "amd64" },
-    ],
+    packages: [debian("bash", "1.0-2"), debian("netcat", "1")],
   });
-  await makeRelease(at("b"), at("new-keys"), releaseOver(changed, { bash: "1.0-2", evil: "6.6" }));
+  await makeRelease(at("b"), at("new-keys"), releaseOver(changed, { zlib: "1.3", evil: "6.6" }));
   cpSync(at("a"), at("flipped"), { recursive: true });
   flip(at("flipped"), "uki.efi", 0);
   cpSync(at("a"), at("copy"), { recursive: true });
@@ -76,6 +69,8 @@ describe("planted changes", () => {
   test("exactly those of the sealed root, no more and no less", async () => {
     const found = await report(at("a"), at("b"), ...trust());
     const digest = (text: string) => `"sha256":"${sha256(text)}"`;
+    const deb = (name: string, version: string) =>
+      `"package URL":"pkg:deb/debian/${name}@${version}?arch=amd64&distro=debian-13","hashes":"SHA-256:${sha256(`${name} ${version}`)}"`;
     expect(
       lines(
         found,
@@ -98,18 +93,21 @@ describe("planted changes", () => {
       `units added c.service null {"enabled":"yes",${digest("c.service")}}`,
       "kernel-arguments added debug null {}",
       'kernel-arguments changed lockdown {"value":"confidentiality"} {"value":"integrity"}',
-      `files changed /etc/nftables.conf {"size":"8",${digest("firewall")}} {"size":"13",${digest("open firewall")}}`,
+      `files changed /etc/nftables.conf {"size":"18",${digest("firewall")}} {"size":"13",${digest("open firewall")}}`,
       `files added /usr/bin/shell null {"type":"file","mode":"0644","owner":"0:0","size":"5",${digest("shell")}}`,
       'files changed /usr/bin/tool {"mode":"0644"} {"mode":"4755"}',
       `files added ${unitPath("c.service")} null {"type":"file","mode":"0644","owner":"0:0","size":"9",${digest("c.service")}}`,
-      'ports changed policy-engine 8500 {"address":"127.0.0.1"} {"address":"0.0.0.0"}',
+      'ports changed policy-engine 8500 {"address":"127.0.0.1"} {"address":"127.0.0.2"}',
       `firewall changed ${firewallPath} {${digest("firewall")}} {${digest("open firewall")}}`,
       'sysctl added kernel.kptr_restrict null {"value":"2"}',
       'sysctl changed kernel.sysrq {"value":"0"} {"value":"1"}',
       'sysctl removed net.ipv4.ip_forward {"value":"0"} null',
-      'components changed image: library bash {"version":"1.0-1"} {"version":"1.0-2"}',
+      `components changed image: library bash {"version":"1.0-1",${deb("bash", "1.0-1")}} {"version":"1.0-2",${deb("bash", "1.0-2")}}`,
       'components added image: library evil null {"version":"6.6"}',
       'components removed image: library libc {"version":"2.41"} null',
+      `components added image: library netcat null {"version":"1",${deb("netcat", "1")}}`,
+      `components removed image: library nftables {"version":"1.0-1",${deb("nftables", "1.0-1")}} null`,
+      'components changed image: library zlib {"version":"1.2"} {"version":"1.3"}',
     ]);
     expect(found.verified).toBe(true);
   });
@@ -117,13 +115,17 @@ describe("planted changes", () => {
   test("another release key shows as such, and files that changed show with their sizes", async () => {
     const { rows } = await report(at("a"), at("b"), ...trust());
     const items = (section: string) => rows.filter((row) => row.section === section).map(({ item }) => item);
-    expect(items("keys")).toContain("file keys/release.pub");
+    expect(items("keys")).toEqual(expect.arrayContaining(["file keys/release.pub", "roles release keys"]));
     expect(items("keys")).not.toContain("file keys/PK.crt");
     expect(items("release")).toEqual(["release key"]);
-    expect(items("measurements")).toEqual(["commandLine"]);
+    // Another command line is another kernel image, and shows in the registers that measure it.
+    expect(items("measurements")).toEqual(
+      expect.arrayContaining(["commandLine", "pcrs sha256 4", "pcrs sha256 11", "uki sha256"]),
+    );
+    expect(items("measurements")).not.toContain("pcrs sha256 7");
     expect(items("artifacts")).toEqual(expect.arrayContaining(["baseline.json", "sbom/image.cdx.json", "keys/release.pub"]));
     expect(items("artifacts")).not.toContain("disk.raw.zst");
-    expect(items("policies")).not.toContain(policyPath);
+    expect(items("policies")).toEqual([]);
   });
 
   test("--exit-code tells different from equal, and is silent without it", async () => {
@@ -140,15 +142,15 @@ test("a release and its copy: no differences", async () => {
 });
 
 test("releases without a baseline cannot be compared in that part, and --exit-code does not call them equal", async () => {
-  await makeRelease(at("bare"), at("keys"), { files: { "baseline.json": undefined } });
-  const found = await report(at("bare"), at("bare"));
+  cpSync(at("a"), at("bare"), { recursive: true });
+  remove(at("bare"), "baseline.json");
+  const bare = [at("bare"), at("bare"), "--unverified"];
+  const found = await report(...bare);
   expect(found.rows).toEqual([]);
   expect(found.notCompared).toContainEqual({ section: "packages", reason: "neither release says" });
-  expect((await diff(at("bare"), at("bare"), "--exit-code")).exit).toBe(3);
-  expect((await report(at("a"), at("bare"))).notCompared).toContainEqual({
-    section: "units",
-    reason: "the second release does not say",
-  });
+  expect((await diff(...bare, "--exit-code")).exit).toBe(3);
+  const reason = "the second release does not say";
+  expect((await report(at("a"), ...bare.slice(1))).notCompared).toContainEqual({ section: "units", reason });
 });
 
 describe("what is refused", () => {
