@@ -31,6 +31,7 @@ Whom to trust (from outside the release; never read from it):
   --policy FILE         what this site expects instead of the bare release, as canonical JSON:
                         {"schema":1,"name":...} and any of "pcrs" (4, 7, 9, 12), "addonCommandLine", "units" (digest by name),
                         "attestationKeys" (SHA-256 of enrolled keys; without them the report says that the key is taken at its word)
+  --at TIME             as secai verify release
 Output:
   --json                the report alone, on standard output
   --verbose             a line for every subject
@@ -56,6 +57,7 @@ const options = {
   designation: { type: "string", multiple: true },
   without: { type: "string", multiple: true },
   policy: { type: "string" },
+  at: { type: "string" },
   json: { type: "boolean" },
   verbose: { type: "boolean" },
   help: { type: "boolean", short: "h" },

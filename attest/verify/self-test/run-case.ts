@@ -24,13 +24,22 @@ export interface CaseResult {
 export async function runCase(corpus: Corpus, one: SelfTestCase, folder: string, verify: Verify): Promise<CaseResult> {
   writeBase(folder, corpus);
   applyChanges(folder, one.changes, corpus.blobs);
-  const reason = mistakeIn(one, await ask(one.args, folder, verify));
+  const reason = mistakeIn(one, await ask(one.args, { folder, at: corpus.at }, verify));
   return { name: one.name, passed: reason === "", reason };
 }
 
-/** Arguments and subjects name the folder as "@", so that a case does not depend on where it runs. */
-export async function ask(args: readonly string[], folder: string, verify: Verify): Promise<Outcome> {
-  const { exit, stdout, stderr } = await verify([...args.map((arg) => arg.replace(/^@/, folder)), "--json"]);
+/** What an argument's placeholders stand for. */
+export interface Setting {
+  readonly folder: string;
+  readonly at: string;
+}
+
+/** Arguments name the folder as "@", so that a case does not depend on where and when it runs. */
+export async function ask(args: readonly string[], { folder, at }: Setting, verify: Verify): Promise<Outcome> {
+  const { exit, stdout, stderr } = await verify([
+    ...args.map((arg) => (arg === "{at}" ? at : arg.replace(/^@/, folder))),
+    "--json",
+  ]);
   if (stdout === "") return { exit, findings: [`error:${/^[A-Z][A-Z0-9_]*/.exec(stderr)?.[0] ?? "UNNAMED"}`] };
   const { checks } = JSON.parse(stdout) as { checks: readonly { id: string; subject?: string; status: string }[] };
   const open = checks.filter(({ status }) => status === "fail" || status === "undecided");

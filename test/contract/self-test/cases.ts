@@ -1,7 +1,10 @@
 import { mutationsOf } from "../release/mutations.ts";
 import { damagedFiles } from "./files.ts";
 import { harmless } from "./harmless.ts";
+import { insiderCases } from "./insiders.ts";
+import { policyCases } from "./policies.ts";
 import { questions } from "./questions.ts";
+import { runningCases } from "./running.ts";
 import { runtimeCases } from "./runtime.ts";
 import type { Case } from "./scene.ts";
 import { spoiledStatements } from "./statements.ts";
@@ -11,7 +14,10 @@ export const allCases = (names: readonly string[]): readonly Case[] => [
   ...mutationsOf(names),
   ...damagedFiles(names),
   ...spoiledStatements(names),
+  ...insiderCases,
   ...runtimeCases,
+  ...runningCases,
+  ...policyCases,
   ...questions,
   ...harmless,
 ];

@@ -53,7 +53,7 @@ export async function generateCorpus(): Promise<Generated> {
       played.push(await play(one, scene, before, contents));
     }
     const cases = played.map(({ recorded }) => recorded);
-    return { corpus: { base, cases, blobs: contents.blobs }, mistakes: played.flatMap(({ mistake }) => mistake) };
+    return { corpus: { at: scene.at, base, cases, blobs: contents.blobs }, mistakes: played.flatMap(({ mistake }) => mistake) };
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
@@ -65,7 +65,7 @@ async function play(one: Case, scene: SelfTestScene, before: Snapshot, contents:
   await one.apply?.(scene);
   const changes = changesBetween(before, snapshotOf(scene), contents.numberOf);
   const args = one.args ?? RELEASE_ARGS;
-  const outcome = await ask(args, scene.root, verify);
+  const outcome = await ask(args, { folder: scene.root, at: scene.at }, verify);
   const expected = { exit: one.exit ?? 1, expects: one.fails, ids: idsOf(outcome) };
   const mistake = mistakeIn(expected, outcome);
   const recorded: SelfTestCase = { name: one.name, args, changes, ...expected };
