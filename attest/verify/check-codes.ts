@@ -54,10 +54,6 @@ export const checkCodes = {
   },
   SIGNATURE_UNCOUNTED: { meaning: "A signature bundle holds no signature that counts.", fix: FETCH },
   PAYLOADS_DIFFER: { meaning: "Two signers of one file signed different statements.", fix: REPORT },
-  TRUST_STALE: {
-    meaning: "The newest key manifest at hand is older than your policy allows.",
-    fix: "Fetch the publisher's newest release or key manifest.",
-  },
   EVIDENCE_UNUSABLE: { meaning: "Another check refuses what this one needs.", fix: "Look at the other failures first." },
   STATEMENT_REQUIRED: { meaning: "Your policy requires a statement that the release does not have.", fix: POLICY },
   // values that must agree

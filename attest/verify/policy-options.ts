@@ -49,7 +49,7 @@ export async function policyFrom(values: TrustValues, { env }: Pick<CommandIo, "
   return {
     ...(file !== undefined && rulesIn(file)),
     ...(flagged && { threshold: 1 }),
-    keys: own ? [await loadOwnKey(env)] : given,
+    ...(own ? await loadOwnTrust(env) : { keys: given }),
     fingerprints: anchors,
     designations:
       values.designation?.map(parseDesignation) ?? file?.designations ?? (own ? designations : ["candidate", "stable"]),
@@ -83,13 +83,19 @@ export async function loadPolicyFile(path: string | undefined): Promise<PolicyFi
   return path === undefined ? undefined : parsePolicyFile(await readInput(path, MAX_POLICY_BYTES, "a policy"));
 }
 
-async function loadOwnKey(env: CommandIo["env"]): Promise<PublicKey> {
-  const path = join(defaultKeysDirectory(env), "release.pub");
+/** This user's own keys: the manifest that gives them their roles, or before there is one the release key alone. */
+async function loadOwnTrust(env: CommandIo["env"]): Promise<Pick<VerifyPolicy, "keys" | "keyManifest">> {
+  const dir = defaultKeysDirectory(env);
+  const key = join(dir, "release.pub");
   try {
-    return await loadPublicKey(path);
-  } catch (cause) {
-    if (!(cause instanceof VerifyError)) throw cause;
-    throw new VerifyError("TRUST_ROOT_MISSING", { expected: `--key, --fingerprint or ${path}`, actual: "none", cause });
+    return { keys: [], keyManifest: await readInput(join(dir, "keys.json"), MAX_KEY_MANIFEST_BYTES, "a key manifest") };
+  } catch (missing) {
+    if (!(missing instanceof VerifyError)) throw missing;
+    const keys = await loadPublicKey(key).catch((cause: unknown) => {
+      if (!(cause instanceof VerifyError)) throw cause;
+      throw new VerifyError("TRUST_ROOT_MISSING", { expected: `--key, --fingerprint or ${key}`, actual: "none", cause });
+    });
+    return { keys: [keys] };
   }
 }
 
