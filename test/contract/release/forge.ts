@@ -1,4 +1,3 @@
-import { sign } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { BUNDLE_MEDIA_TYPE } from "@secai/formats/bundle";
@@ -13,7 +12,7 @@ import type { Statement, Subject } from "@secai/formats/statement";
 import { statementBytes } from "@secai/formats/statement";
 import { IN_TOTO_PAYLOAD_TYPE } from "@secai/formats/uris";
 import type { SigningKey } from "@secai/sign/key-file";
-import { signBlob, signStatement } from "@secai/sign/sign";
+import { signatureOf, signBlob, signStatement } from "@secai/sign/sign";
 
 // What somebody with a pen (and sometimes with a key) can do to a release directory.
 
@@ -63,7 +62,7 @@ export function reseal(dir: string, key: SigningKey, change: Partial<ManifestFac
 
 /** A bundle around any payload whatever: what our own signer refuses to sign, others would. */
 export function signPayload(payload: Uint8Array, key: SigningKey, payloadType: string = IN_TOTO_PAYLOAD_TYPE): Buffer {
-  const sig = sign("sha256", preAuthEncoding(payloadType, payload), key.privateKey).toString("base64");
+  const sig = signatureOf(preAuthEncoding(payloadType, payload), key).toString("base64");
   const bundle = {
     mediaType: BUNDLE_MEDIA_TYPE,
     verificationMaterial: { publicKey: { hint: hintOf(key) } },

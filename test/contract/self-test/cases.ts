@@ -8,6 +8,7 @@ import { runningCases } from "./running.ts";
 import { runtimeCases } from "./runtime.ts";
 import type { Case } from "./scene.ts";
 import { spoiledStatements } from "./statements.ts";
+import { trustCases } from "./trust.ts";
 
 /** Every case of the self-test. `names` are the files of the release that they start from. */
 export const allCases = (names: readonly string[]): readonly Case[] => [
@@ -17,6 +18,7 @@ export const allCases = (names: readonly string[]): readonly Case[] => [
   ...insiderCases,
   ...runtimeCases,
   ...runningCases,
+  ...trustCases,
   ...policyCases,
   ...questions,
   ...harmless,

@@ -4,7 +4,8 @@ import { type Case, input, RELEASE_ARGS, type SelfTestScene } from "./scene.ts";
 
 // A genuine release that is not what an organisation wrote down that it wants, and policies that no reader takes.
 
-const strict = ({ key }: SelfTestScene): PolicyFile => ({
+/** What an organisation could want of the fixture release. */
+export const strictPolicy = ({ key }: SelfTestScene): PolicyFile => ({
   schema: 1,
   name: "ours",
   builders: ["urn:secai-os:builder:local:v1"],
@@ -16,7 +17,7 @@ const strict = ({ key }: SelfTestScene): PolicyFile => ({
   freshness: { expiry: "enforce" },
 });
 
-const ARGS = ["release", "@/release", "--at", "{at}", "--policy", "@/inputs/policy.json"];
+export const policyArgs: readonly string[] = ["release", "@/release", "--at", "{at}", "--policy", "@/inputs/policy.json"];
 const policyCase = (
   name: string,
   fails: readonly string[],
@@ -26,8 +27,8 @@ const policyCase = (
   name: `policy: ${name}`,
   fails,
   exit,
-  args: ARGS,
-  apply: (scene) => input(scene, "policy.json", change(strict(scene), scene)),
+  args: policyArgs,
+  apply: (scene) => input(scene, "policy.json", change(strictPolicy(scene), scene)),
 });
 
 const wanted: readonly Case[] = [
@@ -95,7 +96,7 @@ const met: readonly Case[] = [
   ),
   {
     ...policyCase("with an option in its place", [], (policy) => ({ ...policy, designations: ["stable"] }), 0),
-    args: [...ARGS, "--designation", "dev"],
+    args: [...policyArgs, "--designation", "dev"],
   },
   {
     ...policyCase(

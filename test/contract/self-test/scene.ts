@@ -4,7 +4,8 @@ import { parseBaseline } from "@secai/formats/baseline";
 import { canonicalJson } from "@secai/formats/canonical-json";
 import { sha256 } from "@secai/formats/digest";
 import { instantOf } from "@secai/formats/instant";
-import { loadSigningKey } from "@secai/sign/key-file";
+import { generateSigningKey } from "@secai/sign/generate-key";
+import { loadSigningKey, type SigningKey } from "@secai/sign/key-file";
 import { type Evidence, printEvidence } from "@secai/verify/runtime-evidence";
 import { runningOf } from "@secai/verify/runtime-state.test-data";
 import { rebootedLog } from "../release/boot.ts";
@@ -19,6 +20,8 @@ export interface SelfTestScene extends Scene {
   readonly inputs: string;
   /** After everything was signed, before anything expires; "{at}" in arguments. */
   readonly at: string;
+  /** A key of the other algorithm, ML-DSA-65. */
+  readonly quantum: SigningKey;
   /** The attestation key of the machine, and what that machine says when all is well. */
   readonly machine: SoftKey;
   readonly evidence: Evidence;
@@ -66,7 +69,18 @@ export async function makeScene(scratch: string): Promise<SelfTestScene> {
   const evidence = evidenceOf(machine, at("release"));
   writeFileSync(at("inputs/evidence.json"), printEvidence(evidence));
   const [dir, older, inputs] = [at("release"), at("older"), at("inputs")];
-  return { root, at: instantOf(Date.now() + HOUR_MS), dir, older, inputs, key, stranger, machine, evidence };
+  return {
+    root,
+    at: instantOf(Date.now() + HOUR_MS),
+    dir,
+    older,
+    inputs,
+    key,
+    stranger,
+    quantum: generateSigningKey("ml-dsa-65"),
+    machine,
+    evidence,
+  };
 }
 
 /** A machine that runs the fixture release: the logs of a real boot with this release's programs in them, quoted by `key`. */
