@@ -11,7 +11,7 @@ import { derive, given, payloadIn, type ReleaseCheck, type ReleaseEvidence, when
 /** What a pair of checks, `<area>.signature` and `<area>.subject`, is about. */
 interface Area {
   readonly area: string;
-  /** For people: "the signed baseline". */
+  /** For people: "the baseline". */
   readonly what: string;
   readonly roles: readonly Role[];
   readonly optional?: true;
@@ -52,7 +52,7 @@ export function signatureCheck(area: Area): ReleaseCheck {
 export function subjectCheck(area: Area): ReleaseCheck {
   return {
     id: `${area.area}.subject`,
-    title: `What was signed is ${area.what.replace(/^the signed /, "the ")} of this release`,
+    title: `The signed statement of ${area.what} is the one of this release`,
     asks: `Whether the signed statement has the type that belongs to the file, says exactly what the file says, and is about the files it must be about, by their digests, and no others. A genuine statement of another release fails here.`,
     codes: [
       "PREDICATE_MISMATCH",
@@ -74,7 +74,7 @@ function statementResults(evidence: ReleaseEvidence, name: string): readonly Sub
   const signed = derive(payload, parseStatement);
   if (signed.state !== "found") {
     // What a trusted key signed and is no statement is wrong; what nobody trusted signed is the signature check's to refuse.
-    const found = payload.state === "found" ? when(signed, () => pass) : given(signed, "the signed statement", () => pass);
+    const found = payload.state === "found" ? when(signed, () => pass) : given(signed, "the statement", () => pass);
     return [about(name, found)];
   }
   const { predicateType } = signed.value;
@@ -147,18 +147,18 @@ function subjectResult({ inventory, checksums }: ReleaseEvidence, name: string, 
 }
 
 const areas = {
-  measurements: { area: "measurements", what: "the signed measurements", roles: ["measurements"] },
-  sbom: { area: "sbom", what: "the signed SBOMs", roles: ["image-sbom", "service-sbom"] },
-  baseline: { area: "baseline", what: "the signed baseline", roles: ["baseline"], optional: true },
-  vex: { area: "vex", what: "the signed VEX document", roles: ["vex"], optional: true },
-  tests: { area: "tests", what: "the signed test results", roles: ["test-result"], optional: true },
-  channel: { area: "channel", what: "the signed channel file", roles: ["channel"], optional: true },
-  manifest: { area: "manifest", what: "the signed release statement", roles: ["manifest"] },
+  measurements: { area: "measurements", what: "the measurements", roles: ["measurements"] },
+  sbom: { area: "sbom", what: "the SBOMs", roles: ["image-sbom", "service-sbom"] },
+  baseline: { area: "baseline", what: "the baseline", roles: ["baseline"], optional: true },
+  vex: { area: "vex", what: "the VEX document", roles: ["vex"], optional: true },
+  tests: { area: "tests", what: "the test results", roles: ["test-result"], optional: true },
+  channel: { area: "channel", what: "the channel file", roles: ["channel"], optional: true },
+  manifest: { area: "manifest", what: "the release statement", roles: ["manifest"] },
 } as const satisfies Readonly<Record<string, Area>>;
 
 export const provenanceSignatureCheck = signatureCheck({
   area: "provenance",
-  what: "the signed provenance",
+  what: "the provenance",
   roles: ["provenance"],
 });
 
