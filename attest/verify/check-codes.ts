@@ -1,6 +1,7 @@
 import { formatErrors } from "@secai/formats/errors";
 import { measureErrors } from "@secai/measure/errors";
 import { verifyFormatErrors } from "./format-errors.ts";
+import { type RuntimeCode, runtimeCodes } from "./runtime-codes.ts";
 import { type TrustCode, trustCodes } from "./trust-codes.ts";
 
 /** What a result's code means and what to do about it. Sentences for people. */
@@ -104,7 +105,7 @@ export const checkCodes = {
   OCI_BLOB_UNUSED: { meaning: "The OCI layout holds a blob that nothing in it names.", fix: FETCH },
   MEDIUM_MISMATCH: { meaning: "A medium says that it installs another image.", fix: FETCH },
 } as const satisfies Readonly<Record<string, CodeEntry>>;
-export type CheckCode = keyof typeof checkCodes | keyof typeof verifyFormatErrors | TrustCode;
+export type CheckCode = keyof typeof checkCodes | keyof typeof verifyFormatErrors | TrustCode | RuntimeCode;
 
 /** What a code means, wherever it is catalogued. */
 export function codeEntry(code: string): CodeEntry | undefined {
@@ -114,6 +115,7 @@ export function codeEntry(code: string): CodeEntry | undefined {
     ...verifyFormatErrors,
     ...trustCodes,
     ...checkCodes,
+    ...runtimeCodes,
   };
   return Object.hasOwn(all, code) ? all[code] : undefined;
 }
