@@ -63,6 +63,10 @@ const commands: Readonly<Record<string, Command>> = {
     summary: "check the recorded reasons for vulnerabilities that are none",
     load: async () => (await import("@secai/pipelines/vex/command")).runWaivers,
   },
+  keys: {
+    summary: "make, replace and revoke the keys that releases are signed with",
+    load: async () => (await import("@secai/release/keys/command")).runKeys,
+  },
   flash: {
     summary: "write a verified image to a disk and read it back",
     load: async () => (await import("@secai/release/flash/command")).runFlash,
