@@ -107,6 +107,9 @@ export const checkCodes = {
 } as const satisfies Readonly<Record<string, CodeEntry>>;
 export type CheckCode = keyof typeof checkCodes | keyof typeof verifyFormatErrors | TrustCode | RuntimeCode;
 
+/** Why a signature does not count. */
+export const SIGNER_CODES = ["KEY_UNTRUSTED", "KEY_REVOKED", "KEY_EXPIRED", "KEY_NOT_YET_VALID", "KEY_ROLE"] as const;
+
 /** What a code means, wherever it is catalogued. */
 export function codeEntry(code: string): CodeEntry | undefined {
   const all: Readonly<Record<string, CodeEntry>> = {

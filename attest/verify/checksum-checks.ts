@@ -1,6 +1,7 @@
 import { CHECKSUMS_FILE } from "@secai/formats/checksums";
 import { isListed, roleOf } from "@secai/formats/release-layout";
 import { about, fail, notPresent, pass, type SubjectResult, undecided } from "./check.ts";
+import { SIGNER_CODES } from "./check-codes.ts";
 import { isForgone } from "./layout-checks.ts";
 import { payloadIn, type ReleaseCheck, when } from "./release-evidence.ts";
 
@@ -8,7 +9,7 @@ export const checksumsSignatureCheck: ReleaseCheck = {
   id: "checksums.signature",
   title: "A trusted key signed SHA256SUMS as it stands",
   asks: "Whether SHA256SUMS is, byte for byte, what a key of the release role signed.",
-  codes: ["BUNDLE_MISSING", "KEY_UNAVAILABLE", "FILE_MISSING"],
+  codes: [...SIGNER_CODES, "BUNDLE_MISSING", "EVIDENCE_UNUSABLE", "FILE_MISSING"],
   run: (evidence) =>
     evidence.inventory.files.has(CHECKSUMS_FILE)
       ? when(payloadIn(evidence, CHECKSUMS_FILE), () => pass)

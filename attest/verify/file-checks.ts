@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { parseJson } from "@secai/formats/canonical-json";
 import { MAX_PAYLOAD_BYTES } from "@secai/formats/dsse";
 import { about, type Check, type CheckResult, fail, notPresent, pass, undecided } from "./check.ts";
+import { SIGNER_CODES } from "./check-codes.ts";
 import type { AnyStatement, FileEvidence, FileQuestion } from "./file-evidence.ts";
 import { derive, found, given, when } from "./found.ts";
 import { thresholdRefusal } from "./trust-signers.ts";
@@ -28,16 +29,7 @@ const signatureCheck: FileCheck = {
   id: "file.signature",
   title: "Somebody you trust signed it",
   asks: "Whether a key that you trust (--key), or that has the role in your key manifest (--key-manifest), or the identity you name (--trusted-root, --identity, --issuer) made a signature of the bundle.",
-  codes: [
-    "KEY_UNAVAILABLE",
-    "KEY_UNTRUSTED",
-    "KEY_REVOKED",
-    "KEY_EXPIRED",
-    "KEY_NOT_YET_VALID",
-    "KEY_ROLE",
-    "FILE_TOO_LARGE",
-    "BUNDLE_MISSING",
-  ],
+  codes: [...SIGNER_CODES, "KEY_UNAVAILABLE", "SIGNATURE_UNCOUNTED", "FILE_TOO_LARGE", "BUNDLE_MISSING"],
   run: ({ signers, bundles }) => {
     if (bundles.every(({ bundle }) => bundle.state !== "found")) return undecided("BUNDLE_MISSING", "no bundle can be read");
     return when(signers, ({ payload, uncounted }) => {

@@ -6,6 +6,7 @@ import { releasePredicate } from "@secai/formats/release-statement";
 import { type FileStatement, statementOf } from "@secai/formats/release-statements";
 import { parseStatement, type Statement } from "@secai/formats/statement";
 import { about, type CheckResult, fail, notPresent, pass, type SubjectResult } from "./check.ts";
+import { SIGNER_CODES } from "./check-codes.ts";
 import { derive, given, payloadIn, type ReleaseCheck, type ReleaseEvidence, when } from "./release-evidence.ts";
 
 /** What a pair of checks, `<area>.signature` and `<area>.subject`, is about. */
@@ -36,7 +37,7 @@ export function signatureCheck(area: Area): ReleaseCheck {
     id: `${area.area}.signature`,
     title: `A trusted key signed ${area.what}`,
     asks: `Whether the bundle of each such file holds an in-toto statement that a key of the role that may sign it has signed. The key manifest says which keys those are; a key that was revoked, or was not valid yet or any more when the release was issued, does not count.`,
-    codes: ["BUNDLE_MISSING", "KEY_UNAVAILABLE", "EVIDENCE_UNUSABLE"],
+    codes: [...SIGNER_CODES, "BUNDLE_MISSING", "EVIDENCE_UNUSABLE"],
     ...(area.optional && { optional: true }),
     run: (evidence) =>
       perFile(evidence, area, (name) => [

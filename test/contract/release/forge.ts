@@ -1,5 +1,5 @@
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
 import { BUNDLE_MEDIA_TYPE } from "@secai/formats/bundle";
 import { canonicalJson } from "@secai/formats/canonical-json";
 import { buildChecksums, CHECKSUMS_BUNDLE, CHECKSUMS_FILE } from "@secai/formats/checksums";
@@ -17,8 +17,11 @@ import { signatureOf, signBlob, signStatement } from "@secai/sign/sign";
 // What somebody with a pen (and sometimes with a key) can do to a release directory.
 
 export const read = (dir: string, name: string) => readFileSync(join(dir, name));
-export const write = (dir: string, name: string, content: string | Uint8Array) => writeFileSync(join(dir, name), content);
-export const remove = (dir: string, name: string) => rmSync(join(dir, name));
+export function write(dir: string, name: string, content: string | Uint8Array): void {
+  mkdirSync(dirname(join(dir, name)), { recursive: true });
+  writeFileSync(join(dir, name), content);
+}
+export const remove = (dir: string, name: string) => rmSync(join(dir, name), { recursive: true });
 export const edit = (dir: string, name: string, change: (text: string) => string) =>
   write(dir, name, change(read(dir, name).toString("latin1")));
 
