@@ -35,6 +35,7 @@ export interface KeylessOptions {
 export function keylessSigner(options: KeylessOptions): Signer {
   return {
     publicKey: undefined,
+    sign: undefined,
     async signStatement(statement) {
       const payload = statementPayload(statement);
       const made = await create(options, "DSSEBundleBuilder", { data: payload, type: IN_TOTO_PAYLOAD_TYPE });

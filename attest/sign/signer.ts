@@ -12,6 +12,8 @@ import { messageBundle, signatureOf, statementBundle, statementPayload } from ".
 export interface Signer {
   /** undefined when the key lives for one signature only and a certificate carries it. */
   readonly publicKey: PublicKey | undefined;
+  /** For formats that hold a bare signature; undefined when there is no key that a reader of such a format could know. */
+  readonly sign: RawSign | undefined;
   /** The bytes of a bundle around the statement. */
   signStatement(statement: Statement<unknown>): Promise<Buffer>;
   /** The bytes of a bundle that signs `data` as a file of its own. */
@@ -25,6 +27,7 @@ export type RawSign = (data: Uint8Array) => Promise<Buffer>;
 export function signerFor(publicPem: string, sign: RawSign): Signer {
   return {
     publicKey: parsePublicKey(Buffer.from(publicPem)),
+    sign,
     async signStatement(statement) {
       const payload = statementPayload(statement);
       return statementBundle(payload, await sign(preAuthEncoding(IN_TOTO_PAYLOAD_TYPE, payload)), publicPem);
