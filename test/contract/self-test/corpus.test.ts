@@ -16,10 +16,17 @@ test("the verifier of this checkout answers every case as its author says", () =
   expect(generated.mistakes).toEqual([]);
 });
 
+/** A second signer's bundle is named by its key, which is never the same twice. */
+const placeOf = ({ path }: Change) => path.replace(/\.[0-9a-f]{16}(\.sigstore\.json)$/, ".TAG$1");
+
+/** Whether a flipped bit also makes base64 that is none depends on the signature it hits. */
+const CHANCE = /: a bit (of|in) the /;
+
 /** All of a case but its contents, which hold signatures that are never the same twice. */
-const outline = ({ changes, ...rest }: SelfTestCase) => ({
+const outline = ({ changes, ids, ...rest }: SelfTestCase) => ({
   ...rest,
-  changes: changes.map((change: Change) => ({ ...change, ...("blob" in change && { blob: 0 }) })),
+  ids: CHANCE.test(rest.name) ? [] : ids,
+  changes: changes.map((change) => `${change.kind} ${placeOf(change)}${"to" in change ? ` ${change.to}` : ""}`).sort(),
 });
 
 test("the committed corpus is the one that its generator makes: run write-corpus.ts", () => {
