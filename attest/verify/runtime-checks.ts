@@ -2,7 +2,7 @@ import type { Sha256 } from "@secai/formats/digest";
 import { ZERO_PCR } from "@secai/measure/pcr";
 import { attributeFaults } from "@secai/measure/public-area";
 import { hasNonce, hasPcrValues, isSignedBy } from "@secai/measure/quote";
-import { secureBootOffDigest } from "@secai/measure/secure-boot";
+import { saysSecureBootOff } from "@secai/measure/secure-boot";
 import { type CheckResult, fail, notPresent, pass, undecided } from "./check.ts";
 import { when } from "./release-evidence.ts";
 import type { RuntimeCode } from "./runtime-codes.ts";
@@ -118,8 +118,7 @@ const secureBootCheck = pcrCheck(
   7,
   (expected, actual, facts) => {
     const off =
-      facts.events.state === "found" &&
-      facts.events.value.some(({ pcr, digest }) => pcr === 7 && digest === secureBootOffDigest());
+      facts.events.state === "found" && facts.events.value.some(({ pcr, digest }) => pcr === 7 && saysSecureBootOff(digest));
     return fail(off ? "SECURE_BOOT_OFF" : "SECURE_BOOT_KEYS", expected, actual);
   },
 );
