@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseForeignBundle } from "@secai/formats/bundle";
 import { sha256 } from "@secai/formats/digest";
@@ -12,6 +12,7 @@ import { isKeyless, type KeylessTrust, verifyKeylessBlob, verifyKeylessStatement
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { ToolFolder } from "../measure/tool-root.ts";
 import { type PrivateSigstore, signingConfigOf, startPrivateSigstore, type TrustedRoot, tokenOf } from "./private-sigstore.ts";
+import { runBeside } from "./tool.ts";
 
 // End to end against a Sigstore of our own with real cryptography: certificate, SCT, log entry with proof and promise, timestamp.
 const ISSUER = "https://issuer.example";
@@ -338,3 +339,49 @@ test("cosign accepts our keyless bundles, and for the same identity only", () =>
     expect(() => folder.run(`${command} --certificate-identity ${NAME} root.json`)).toThrow(/digest|signature/i);
   }
 });
+
+test("we accept the keyless bundles that cosign makes, with its identity, log and file only", async () => {
+  // cosign 2 is told its trust in files: the root of the authority and the keys of both logs.
+  const { tlogs, ctlogs, certificateAuthorities } = sigstore.trustedRoot as unknown as Record<string, readonly [Published]>;
+  const pem = (kind: string, base64 = "") => `-----BEGIN ${kind}-----\n${base64}\n-----END ${kind}-----\n`;
+  writeFileSync(at("rekor.pub"), pem("PUBLIC KEY", tlogs?.[0].publicKey.rawBytes));
+  writeFileSync(at("ct.pub"), pem("PUBLIC KEY", ctlogs?.[0].publicKey.rawBytes));
+  writeFileSync(at("ca.pem"), pem("CERTIFICATE", certificateAuthorities?.[0].certChain.certificates[0]?.rawBytes));
+  writeFileSync(at("token"), tokenOf({ ...CLAIMS, exp: 4_000_000_000 }));
+  writeFileSync(at("file"), data);
+  writeFileSync(at("predicate.json"), '{"a":1}');
+  const services = `--fulcio-url ${sigstore.url} --rekor-url ${sigstore.url} --identity-token token --new-bundle-format`;
+  await runBeside(
+    folder.path,
+    `export SIGSTORE_REKOR_PUBLIC_KEY=rekor.pub SIGSTORE_CT_LOG_PUBLIC_KEY_FILE=ct.pub SIGSTORE_ROOT_FILE=ca.pem
+    cosign sign-blob --yes ${services} --bundle their-blob.json file
+    cosign attest-blob --yes ${services} --bundle their-statement.json --type urn:test --predicate predicate.json file`,
+  );
+  const [theirBlob, theirStatement] = ["their-blob.json", "their-statement.json"].map((name) => readFileSync(at(name)));
+  if (theirBlob === undefined || theirStatement === undefined) throw new Error("no bundles");
+  // cosign asks no timestamp authority unless told: the log's signed promise is the proof of time.
+  const thresholds = { timestamps: 0 };
+  await verifyKeylessBlob(theirBlob, data, trust({ thresholds }));
+  const payload = await verifyKeylessStatement(theirStatement, trust({ thresholds }), [digest]);
+  expect(JSON.parse(payload.toString())).toMatchObject({ predicateType: "urn:test" });
+
+  await expect(verifyKeylessBlob(theirBlob, data, trust())).rejects.toMatchObject({ code: "KEYLESS_EVIDENCE_MISSING" });
+  await expect(verifyKeylessBlob(theirBlob, data, trust({ thresholds }, stranger.trustedRoot))).rejects.toMatchObject({
+    code: "KEYLESS_EVIDENCE_INVALID",
+  });
+  const identity = { subjectAlternativeName: `${NAME}0`, issuer: ISSUER };
+  await expect(verifyKeylessBlob(theirBlob, data, trust({ thresholds, identity }))).rejects.toMatchObject({
+    code: "KEYLESS_IDENTITY_WRONG",
+  });
+  await expect(verifyKeylessStatement(theirStatement, trust({ thresholds }), [sha256("x")])).rejects.toMatchObject({
+    code: "KEYLESS_SUBJECT_WRONG",
+  });
+  const unpromised = changed(theirBlob, (value) => delete material(value).tlogEntries?.[0]?.inclusionPromise);
+  await expect(verifyKeylessBlob(unpromised, data, trust({ thresholds }))).rejects.toMatchObject({
+    code: "KEYLESS_EVIDENCE_INVALID",
+  });
+});
+interface Published {
+  readonly publicKey: { readonly rawBytes: string };
+  readonly certChain: { readonly certificates: readonly { readonly rawBytes: string }[] };
+}

@@ -1,8 +1,6 @@
-import { execFile } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { canonicalJson } from "@secai/formats/canonical-json";
 import { sha256 } from "@secai/formats/digest";
 import { describeOci, OCI_TAG } from "@secai/formats/oci";
@@ -12,10 +10,10 @@ import type { SigningKey } from "@secai/sign/key-file";
 import { keySigner } from "@secai/sign/signer";
 import { checkOciSignatures, type OciSignatureRules } from "@secai/verify/oci-signatures";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { toolCommand } from "../../../pipelines/engine/sandbox.ts";
 import { signOciLayout } from "../../../release/oci-sign/sign-layout.ts";
 import { readFiles, reading, writeLayout } from "./oci-layout.ts";
 import { type Registry, serveLayout } from "./registry.ts";
+import { runBeside } from "./tool.ts";
 
 const REFERENCE = "registry.example/owner/secai-os";
 const scratch = mkdtempSync(join(tmpdir(), "secai-oci-"));
@@ -264,15 +262,7 @@ test("a document of a mebibyte and more is refused", async () => {
 });
 
 // The peers, through a registry on loopback and from the directory itself.
-async function run(script: string): Promise<string> {
-  const root = process.env.SECAI_TOOL_ROOT ?? "";
-  if (root === "") throw new Error("SECAI_TOOL_ROOT names no tool root: run `npm run test:contract`");
-  const binds = [{ src: scratch, dst: scratch, writable: true }];
-  const argv = ["/bin/bash", "-euo", "pipefail", "-c", script];
-  const [command = "", ...args] = toolCommand({ root, argv, binds, env: {}, network: "host", cwd: scratch });
-  const { stdout, stderr } = await promisify(execFile)(command, args, { timeout: 120_000 });
-  return stdout + stderr;
-}
+const run = (script: string) => runBeside(scratch, script);
 
 /** What a container engine of Fedora or Debian is told: accept this repository only with a signature by this key. */
 function writePolicy(name: string, publicPem: string, signedIdentity: object): string {

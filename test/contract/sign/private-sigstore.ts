@@ -106,10 +106,59 @@ async function answer(
   for await (const part of request) parts.push(part as Buffer);
   const instead = fault(path, count);
   if (instead === "silence") return;
-  const handler = handlers.get(path);
-  const result = instead ?? (await handler?.(Buffer.concat(parts).toString("utf8")));
-  const { statusCode, response: body, contentType = "text/plain" } = result ?? { statusCode: 404, response: "no such service" };
-  response.writeHead(statusCode, { "content-type": contentType }).end(body);
+  const body = Buffer.concat(parts).toString("utf8");
+  const old = path === "/api/v1/signingCert" ? oldCertificate(body, request, handlers) : undefined;
+  const result = instead ?? (await old) ?? (await handlers.get(path)?.(path === LOG_PATH ? asLogged(body) : body));
+  const {
+    statusCode,
+    response: content,
+    contentType = "text/plain",
+  } = result ?? { statusCode: 404, response: "no such service" };
+  response.writeHead(statusCode, { "content-type": contentType }).end(content);
+}
+
+const LOG_PATH = "/api/v1/log/entries";
+
+/**
+ * What a log keeps of a proposed "dsse" entry: hashes, signatures and who made them, not the envelope; the mock would keep all of it.
+ * https://github.com/sigstore/rekor/blob/main/pkg/types/dsse/v0.0.1/dsse_v0_0_1_schema.json
+ */
+function asLogged(body: string): string {
+  const proposed = JSON.parse(body) as { kind: string; spec: { proposedContent?: { envelope: string; verifiers: string[] } } };
+  const content = proposed.spec.proposedContent;
+  if (proposed.kind !== "dsse" || content === undefined) return body;
+  const envelope = JSON.parse(content.envelope) as { payload: string; signatures: { sig: string }[] };
+  const hashOf = (bytes: Uint8Array) => ({ algorithm: "sha256", value: createHash("sha256").update(bytes).digest("hex") });
+  const spec = {
+    envelopeHash: hashOf(Buffer.from(content.envelope)),
+    payloadHash: hashOf(Buffer.from(envelope.payload, "base64")),
+    signatures: envelope.signatures.map(({ sig }, index) => ({ signature: sig, verifier: content.verifiers[index] })),
+  };
+  return JSON.stringify({ ...proposed, spec });
+}
+
+/** The older interface of the authority, which cosign 2 speaks: the token in a header, the answer in PEM. */
+async function oldCertificate(
+  body: string,
+  { headers }: IncomingMessage,
+  handlers: ReadonlyMap<string, Handler["fn"]>,
+): Promise<Answer | undefined> {
+  const { publicKey } = JSON.parse(body) as { publicKey: { content: string } };
+  const asked = {
+    credentials: { oidcIdentityToken: headers.authorization?.replace(/^Bearer /, "") },
+    publicKeyRequest: { publicKey: { content: Buffer.from(publicKey.content, "base64").toString("latin1") } },
+  };
+  const answered = await handlers.get("/api/v2/signingCert")?.(JSON.stringify(asked));
+  if (answered?.statusCode !== 201) return answered;
+  const { signedCertificateEmbeddedSct } = JSON.parse(String(answered.response)) as {
+    signedCertificateEmbeddedSct: { chain: { certificates: string[] } };
+  };
+  // Its certificates are base64 on one line, which readers of PEM in Go do not mind.
+  return {
+    ...answered,
+    response: signedCertificateEmbeddedSct.chain.certificates.join(""),
+    contentType: "application/pem-certificate-chain",
+  };
 }
 
 function close(server: Server): Promise<void> {
@@ -129,5 +178,5 @@ export function signingConfigOf(url: string, changes: object = {}): Buffer {
 /** A token as an identity provider would give; the mock's authority reads it without a signature. */
 export function tokenOf(claims: object): string {
   const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
-  return `${part({ alg: "none" })}.${part(claims)}.`;
+  return `${part({ alg: "ES256" })}.${part(claims)}.c2ln`;
 }
