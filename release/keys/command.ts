@@ -1,10 +1,18 @@
 import { existsSync } from "node:fs";
-import { parseArgs } from "node:util";
-import { type SignatureMode, signatureModes } from "@secai/formats/key-manifest";
 import { defaultKeysDirectory } from "@secai/formats/keys";
-import { newPassphrase, type PassphraseSource, parseFd, passphraseSource } from "@secai/sign/passphrase";
+import { newPassphrase, type PassphraseSource } from "@secai/sign/passphrase";
 import type { CommandIo } from "@secai/verify/command";
 import type { Change } from "./change.ts";
+import {
+  initOptions,
+  KEYS_HELP,
+  parse,
+  passphraseOf,
+  reasonOf,
+  revokeOptions,
+  rotateOptions,
+  type Values,
+} from "./command-options.ts";
 import { changeText, differencesOf, reportOf } from "./describe.ts";
 import { readDeviceKeys } from "./device-keys.ts";
 import { requireKeySet } from "./ensure.ts";
@@ -14,57 +22,11 @@ import { type KeySet, loadChain, loadKeySet } from "./key-set.ts";
 import { filesOf } from "./layout.ts";
 import { holding } from "./lock.ts";
 import { planInit } from "./plan-init.ts";
-import { planRevoke } from "./plan-revoke.ts";
+import { findKey, planRevoke, rolesOfKey } from "./plan-revoke.ts";
 import { parseRole, planRotate } from "./plan-rotate.ts";
 import { listKeyFiles, loadHeldKeys, RELEASE_KEY_NAME } from "./private-keys.ts";
 import { type Proof, rehearse, rehearseFirst } from "./rehearse.ts";
 import { statusOf, statusText } from "./status.ts";
-
-export const KEYS_HELP = `secai keys: who may sign what, and how that changes.
-
-  secai keys status                     the current key manifest, and which private keys are at hand
-  secai keys init                       a first manifest with root keys of their own
-  secai keys rotate ROLE                new keys for root, release, image, channel, secure-boot or pcr
-  secai keys revoke FINGERPRINT --reason TEXT
-                                        nothing this key ever signed counts any more; a new one takes its place
-
-Every change is rehearsed first on a copy, with the verifier's own code. Without --apply that is all that happens.
-  --apply               make the change; the old state stays in history/
-  --threshold K         how many root keys must sign together (init, rotate root)
-  --keys N              how many root keys there are (init, rotate root)
-  --ml-dsa              also ML-DSA-65 keys (init: for releases; rotate: for ROLE where it has none)
-  --signatures MODE     ${signatureModes.join(", ")}: whether P-256, either or both must sign
-  --days N              how long new keys are valid; 1095, root and device keys 3650
-  --from DIR            where new PK, KEK and db lie as .key and .crt (secure-boot), or pcr.key and pcr.pub
-  --encrypt             new private keys are stored under a passphrase
-  --passphrase-fd N     read the passphrase from this descriptor instead of asking
-  --dir DIR             the keys; default: $SECAI_KEYS or ~/.local/share/secai/keys
-  --json                the result on standard output
-  --help
-
-Examples:
-  secai keys status
-  secai keys init --threshold 2 --keys 3
-  secai keys rotate release --apply
-  secai keys revoke 5f1c20a1b2c3d4e5 --reason "laptop stolen" --apply
-`;
-
-const options = {
-  apply: { type: "boolean" },
-  threshold: { type: "string" },
-  keys: { type: "string" },
-  "ml-dsa": { type: "boolean" },
-  signatures: { type: "string" },
-  days: { type: "string" },
-  from: { type: "string" },
-  reason: { type: "string" },
-  encrypt: { type: "boolean" },
-  "passphrase-fd": { type: "string" },
-  dir: { type: "string" },
-  json: { type: "boolean" },
-  help: { type: "boolean", short: "h" },
-} as const;
-type Values = ReturnType<typeof parse>["values"];
 
 /** What a test, or the program around this command, puts in place of the world. */
 export interface KeysWorld {
@@ -92,14 +54,6 @@ export async function runKeys(args: readonly string[], io: CommandIo, world: Key
       return change(request, verb);
     default:
       throw new KeysError("KEYS_USAGE", { expected: "status, init, rotate or revoke", actual: verb ?? "nothing" });
-  }
-}
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
-  } catch (cause) {
-    throw new KeysError("KEYS_USAGE", { expected: "known options", actual: (cause as Error).message, cause });
   }
 }
 
@@ -148,25 +102,9 @@ async function init(request: Request): Promise<number> {
   });
 }
 
-function initOptions(values: Values) {
-  const rootKeys = wholeNumber(values.keys, "--keys") ?? 1;
-  const rootThreshold = wholeNumber(values.threshold, "--threshold") ?? 1;
-  const days = wholeNumber(values.days, "--days");
-  if (rootThreshold > rootKeys || rootKeys > 32)
-    throw new KeysError("KEYS_USAGE", {
-      expected: "--threshold up to --keys, and --keys up to 32",
-      actual: `${rootThreshold} of ${rootKeys}`,
-    });
-  return {
-    rootKeys,
-    rootThreshold,
-    signatures: modeOf(values) ?? (values["ml-dsa"] === true ? "any" : "classical"),
-    windows: { rootDays: days ?? 3650, signingDays: days ?? 1095 },
-  };
-}
-
 async function change(request: Request, verb: "rotate" | "revoke"): Promise<number> {
   const { dir, subject = "", values, world } = request;
+  if (verb === "revoke") reasonOf(values);
   if (!existsSync(dir))
     throw new KeysError("KEY_SET_INCOMPLETE", { expected: `a key manifest in ${dir}`, actual: "no such directory" });
   return locked(request, async (apply) => {
@@ -178,51 +116,15 @@ async function change(request: Request, verb: "rotate" | "revoke"): Promise<numb
   });
 }
 
-async function rotation(set: KeySet, subject: string, values: Values, nowMs: number): Promise<Change> {
+function rotation(set: KeySet, subject: string, values: Values, nowMs: number): Promise<Change> {
   const role = parseRole(subject);
-  const [keys, threshold, signatures] = [
-    wholeNumber(values.keys, "--keys"),
-    wholeNumber(values.threshold, "--threshold"),
-    modeOf(values),
-  ];
-  if (role !== "root" && (keys ?? threshold) !== undefined)
-    throw new KeysError("KEYS_USAGE", { expected: "--keys and --threshold for role root alone", actual: role });
-  return planRotate(
-    set,
-    role,
-    {
-      days: daysOf(values, role === "release" || role === "image" || role === "channel" ? 1095 : 3650),
-      ...(keys !== undefined && { keys }),
-      ...(threshold !== undefined && { threshold }),
-      ...(signatures !== undefined && { signatures }),
-      ...(values["ml-dsa"] === true && { mlDsa: true }),
-      ...(values.from !== undefined && { from: values.from }),
-    },
-    nowMs,
-  );
+  return planRotate(set, role, rotateOptions(role, values), nowMs);
 }
 
-async function revocation(set: KeySet, subject: string, values: Values, nowMs: number): Promise<Change> {
-  if (values.reason === undefined || values.reason === "")
-    throw new KeysError("KEYS_USAGE", { expected: "--reason TEXT, which everybody will read", actual: "none" });
-  const from = values.from === undefined ? {} : { from: values.from };
-  return planRevoke(set, subject, { reason: values.reason, days: daysOf(values, 1095), ...from }, nowMs);
+function revocation(set: KeySet, subject: string, values: Values, nowMs: number): Promise<Change> {
+  const fingerprint = findKey(set.manifest, subject);
+  return planRevoke(set, fingerprint, revokeOptions(rolesOfKey(set.manifest, fingerprint), values), nowMs);
 }
-
-const daysOf = (values: Values, otherwise: number): number => wholeNumber(values.days, "--days") ?? otherwise;
-
-/** A descriptor can be read once, and people want to be asked once: one passphrase for all keys of a directory. */
-function passphraseOf(values: Values): { readonly passphrase: PassphraseSource } {
-  const source = passphraseSource(fdOf(values));
-  let first: Promise<Buffer> | undefined;
-  const once = (question: string) => {
-    first ??= source(question);
-    return first;
-  };
-  // Whoever gets it wipes it, so each gets a copy.
-  return { passphrase: async (question) => Buffer.from(await once(question)) };
-}
-const fdOf = (values: Values) => (values["passphrase-fd"] === undefined ? {} : { fd: parseFd(values["passphrase-fd"]) });
 
 type Apply = (set: Pick<KeySet, "dir" | "held"> & Partial<KeySet>, change: Change, proofs: readonly Proof[]) => Promise<number>;
 
@@ -253,17 +155,4 @@ async function encryption({ values, passphrase }: Request): Promise<Buffer | und
   if (values.encrypt !== true) return undefined;
   const question = "Passphrase of the new keys: ";
   return values["passphrase-fd"] === undefined ? newPassphrase({}, question) : passphrase(question);
-}
-
-function modeOf({ signatures }: Values): SignatureMode | undefined {
-  const mode = signatureModes.find((one) => one === signatures);
-  if (signatures !== undefined && mode === undefined)
-    throw new KeysError("KEYS_USAGE", { expected: signatureModes.join(", "), actual: signatures });
-  return mode;
-}
-
-function wholeNumber(text: string | undefined, option: string): number | undefined {
-  if (text === undefined) return undefined;
-  if (/^[1-9][0-9]{0,4}$/.test(text)) return Number(text);
-  throw new KeysError("KEYS_USAGE", { expected: `${option} with a whole number from 1`, actual: text });
 }

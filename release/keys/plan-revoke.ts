@@ -1,4 +1,4 @@
-import type { KeyManifest } from "@secai/formats/key-manifest";
+import { KEY_ROLES, type KeyManifest, type KeyRole } from "@secai/formats/key-manifest";
 import { generateSigningKey } from "@secai/sign/generate-key";
 import { type Change, makeChange } from "./change.ts";
 import { newDeviceKeys } from "./device-keys.ts";
@@ -14,14 +14,13 @@ export interface RevokeOptions {
   readonly from?: string;
 }
 
-/** Nothing that the key ever signed counts any more; a new key of its kind has its roles from now on. @throws KeysError KEY_UNKNOWN */
+/** Nothing that the key ever signed counts any more; a new key of its kind has its roles from now on. @throws KeysError KEYS_USAGE */
 export async function planRevoke(
   set: KeySet,
-  key: string,
+  fingerprint: string,
   { reason, days, from }: RevokeOptions,
   nowMs: number,
 ): Promise<Change> {
-  const fingerprint = findKey(set.manifest, key);
   const revoke = { fingerprint, reason };
   const algorithm = set.manifest.keys[fingerprint]?.algorithm;
   if (algorithm === "ecdsa-p256" || algorithm === "ml-dsa-65") {
@@ -37,7 +36,11 @@ export async function planRevoke(
   return makeChange(set, { edit, made: [], devices: fresh.files }, nowMs);
 }
 
-function findKey({ keys }: KeyManifest, text: string): string {
+export const rolesOfKey = ({ roles }: KeyManifest, fingerprint: string): readonly KeyRole[] =>
+  KEY_ROLES.filter((role) => roles[role].keys.includes(fingerprint));
+
+/** A key of the manifest by its fingerprint or the first 16 digits of it. @throws KeysError KEY_UNKNOWN */
+export function findKey({ keys }: KeyManifest, text: string): string {
   const matches = /^[0-9a-f]{16,64}$/.test(text) ? Object.keys(keys).filter((one) => one.startsWith(text)) : [];
   const [only, ...more] = matches;
   if (only === undefined || more.length > 0)
