@@ -103,6 +103,18 @@ export const checkCodes = {
   OCI_BLOB_MISSING: { meaning: "The OCI layout lacks a blob that it names.", fix: FETCH },
   OCI_BLOB_MISMATCH: { meaning: "A blob has another digest or size than its name or its descriptor says.", fix: FETCH },
   OCI_BLOB_UNUSED: { meaning: "The OCI layout holds a blob that nothing in it names.", fix: FETCH },
+  OCI_UNREADABLE: { meaning: "The index of the OCI layout, or a manifest that it names, cannot be read.", fix: FETCH },
+  OCI_BUNDLE_MISSING: { meaning: "Too few keys signed the OCI image with a bundle that refers to it.", fix: FETCH },
+  OCI_BUNDLE_INVALID: {
+    meaning: "A bundle that refers to the OCI image is not by a key that may sign it, or about another.",
+    fix: FETCH,
+  },
+  OCI_LEGACY_MISSING: { meaning: "Too few keys signed the OCI image in the form that container engines read.", fix: FETCH },
+  OCI_LEGACY_INVALID: {
+    meaning: "A signature attached to the OCI image is not by a key that may sign it, or about another.",
+    fix: FETCH,
+  },
+  OCI_ATTACHMENT_STRAY: { meaning: "Something in the OCI layout is attached to an image that is not in it.", fix: FETCH },
   MEDIUM_MISMATCH: { meaning: "A medium says that it installs another image.", fix: FETCH },
 } as const satisfies Readonly<Record<string, CodeEntry>>;
 export type CheckCode = keyof typeof checkCodes | keyof typeof verifyFormatErrors | TrustCode | RuntimeCode;

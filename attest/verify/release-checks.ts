@@ -15,7 +15,7 @@ import {
   manifestShapeCheck,
 } from "./checksum-checks.ts";
 import { designationCheck, identityCheck, imageDigestCheck, rootHashCheck } from "./identity-checks.ts";
-import { ociImageCheck, ociLayoutCheck } from "./image-layout-checks.ts";
+import { ociImageCheck, ociLayoutCheck, ociSignaturesCheck } from "./image-layout-checks.ts";
 import {
   bundleSignerCheck,
   keysChainCheck,
@@ -97,6 +97,7 @@ export const releaseChecks: readonly ReleaseCheck[] = [
   channelRollbackCheck,
   ociLayoutCheck,
   ociImageCheck,
+  ociSignaturesCheck,
   mediumDigestCheck,
   imageDigestCheck,
   rootHashCheck,

@@ -1,8 +1,11 @@
+import { join } from "node:path";
 import { canonicalJson } from "@secai/formats/canonical-json";
 import { sha256 } from "@secai/formats/digest";
 import { bundleOf, furtherBundleOf } from "@secai/formats/release-layout";
 import { buildMeasurements, printMeasurements } from "@secai/measure/measurements";
+import { signOciLayout } from "@secai/release/oci-sign/sign-layout";
 import type { SigningKey } from "@secai/sign/key-file";
+import { keySigner } from "@secai/sign/signer";
 import { ENGINE, OWNER_GUID, secureBootKey, ukiOf } from "./contents.ts";
 import { edit, type Mutable, read, remove, reseal, set, signPayload, statementIn, write } from "./forge.ts";
 import { isoOf, ociOf, ovaOf, ovfOf } from "./media.ts";
@@ -597,6 +600,15 @@ const media: readonly Mutation[] = [
     fails: ["oci.layout"],
     code: "OCI_BLOB_MISMATCH",
     apply: (scene) => relaid(scene, ociOf(disk(scene.dir)), (dir) => write(dir, blobOf(dir, "layers"), "b layer")),
+  },
+  {
+    name: "an OCI image signed by a stranger",
+    fails: ["oci.signatures"],
+    code: "OCI_BUNDLE_INVALID",
+    apply: async ({ dir, key, stranger }) => {
+      await signOciLayout(join(dir, "oci"), { reference: "registry.example/secai-os", signers: [keySigner(stranger)] });
+      reseal(dir, key);
+    },
   },
   {
     name: "a blob that nothing names",
