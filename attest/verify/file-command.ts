@@ -87,11 +87,12 @@ async function questionFrom(file: string, values: Values, io: CommandIo): Promis
     throw new VerifyError("VERIFY_USAGE", { expected: "--bundle or --subject-of", actual: "both" });
   const keyless = await keylessFrom(values);
   const names = statement === undefined ? (values.bundle ?? (await bundlesBeside(file))) : [statement];
-  const bundles = names.map(async (name) => ({ name, bytes: await readInput(name, MAX_FOREIGN_BUNDLE_BYTES, "a bundle") }));
+  const bundles: { readonly name: string; readonly bytes: Buffer }[] = [];
+  for (const name of names) bundles.push({ name, bytes: await readInput(name, MAX_FOREIGN_BUNDLE_BYTES, "a bundle") });
   return {
     target: file,
     ...(await contentOf(file)),
-    bundles: await Promise.all(bundles),
+    bundles,
     subjectOnly: statement !== undefined,
     predicateType: values.type,
     policy: keyless === undefined ? await policyFrom(values, io, await loadPolicyFile(values.policy)) : NOBODY,
