@@ -65,7 +65,7 @@ const commands: Readonly<Record<string, Command>> = {
   },
   keys: {
     summary: "make, replace and revoke the keys that releases are signed with",
-    load: async () => (await import("@secai/release/keys/command")).runKeys,
+    load: async () => (await import("./keys.ts")).runKeysHere,
   },
   flash: {
     summary: "write a verified image to a disk and read it back",
