@@ -59,6 +59,10 @@ const commands: Readonly<Record<string, Command>> = {
     sandboxes: true,
     load: async () => (await import("./release.ts")).runRelease,
   },
+  sign: {
+    summary: "sign one file, or a statement about it, with a key, a token or an identity",
+    load: async () => (await import("@secai/release/sign-file/command")).runSignFile,
+  },
   waivers: {
     summary: "check the recorded reasons for vulnerabilities that are none",
     load: async () => (await import("@secai/pipelines/vex/command")).runWaivers,

@@ -38,6 +38,11 @@ export const signErrors = {
     meaning: "This Node cannot make keys or signatures of the algorithm.",
     fix: "Use Node 24, which `secai` brings.",
   },
+  SIGNER_UNCLEAR: {
+    exit: 2,
+    meaning: "The options do not name exactly one signer.",
+    fix: "Name a key file, a token with its key, or a signing configuration.",
+  },
   PKCS11_TOOL_MISSING: {
     exit: 3,
     meaning: "pkcs11-tool, which speaks to tokens, cannot be run.",

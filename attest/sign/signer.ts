@@ -20,11 +20,17 @@ export interface Signer {
   signBlob(data: Uint8Array): Promise<Buffer>;
 }
 
+/** A signer whose key lasts and is known to those who verify. */
+export interface KeyedSigner extends Signer {
+  readonly publicKey: PublicKey;
+  readonly sign: RawSign;
+}
+
 /** Signs `data` itself: ECDSA with SHA-256 in DER, or pure ML-DSA-65. */
 export type RawSign = (data: Uint8Array) => Promise<Buffer>;
 
 /** A signer around any holder of one long-lived key. */
-export function signerFor(publicPem: string, sign: RawSign): Signer {
+export function signerFor(publicPem: string, sign: RawSign): KeyedSigner {
   return {
     publicKey: parsePublicKey(Buffer.from(publicPem)),
     sign,
@@ -38,4 +44,4 @@ export function signerFor(publicPem: string, sign: RawSign): Signer {
   };
 }
 
-export const keySigner = (key: SigningKey): Signer => signerFor(key.publicPem, async (data) => signatureOf(data, key));
+export const keySigner = (key: SigningKey): KeyedSigner => signerFor(key.publicPem, async (data) => signatureOf(data, key));
