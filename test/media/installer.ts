@@ -62,8 +62,10 @@ export const installerScenarios: readonly Scenario[] = [
       test.measure("promptMs", machine.uptimeMs);
       expectMatch(machine.serial.text(), new RegExp(`installs image ${release.imageDigest}$`, "m"), "the image it names");
       await refused(test, machine, "vdz", /There is no disk of this name/);
-      await refused(test, machine, "vdb", /Not possible: smaller than 8 GiB/);
+      // The bench's own read-only disk comes first.
+      await refused(test, machine, "vdb", /Not possible: read-only/);
       await refused(test, machine, "vdc", /Not possible: an installation medium/);
+      await refused(test, machine, "vdd", /Not possible: smaller than 8 GiB/);
       await answer(test, machine, "vda", /erase vda\n> $/m);
       await refused(test, machine, "yes", /Not confirmed. Nothing was written/);
       await answer(test, machine, "vda", /erase vda\n> $/m);
