@@ -9,16 +9,17 @@ import type { OutputRef, Plan } from "@secai/pipelines/step";
 import { releaseSummary } from "@secai/pipelines/summary";
 import { type PublishOptions, publish, releaseDirectory } from "./publish-build.ts";
 
-const imageHelp = `secai image [RECIPE] [--json]
+const imageHelp = `secai image [RECIPE] [--all-media] [--json]
 
 Builds the image of a recipe, predicts its measurements, signs everything and verifies the result. RECIPE: an id or a file; default debian-13.
 The release appears at out/RECIPE/VERSION; steps whose inputs did not change come from the cache. Development keys are made at first use.
 
-  --json   progress and result as one JSON event a line on standard output
+  --all-media  also what takes longer than an edit should: OVA, OCI layout, installer ISO
+  --json       progress and result as one JSON event a line on standard output
 
 Examples:
   secai image
-  secai image debian-13
+  secai image debian-13 --all-media
   secai image recipes/debian-13.yaml --json
 `;
 
@@ -39,6 +40,7 @@ interface Arguments {
   readonly recipe: string;
   readonly json: boolean;
   readonly apply: boolean;
+  readonly allMedia: boolean;
 }
 
 /** What was asked for, or the exit status when there is nothing to do. */
@@ -46,19 +48,30 @@ function parse(args: string[], io: CommandIo, help: string): Arguments | number 
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
-    options: { json: { type: "boolean" }, apply: { type: "boolean" }, help: { type: "boolean", short: "h" } },
+    options: {
+      json: { type: "boolean" },
+      apply: { type: "boolean" },
+      "all-media": { type: "boolean" },
+      help: { type: "boolean", short: "h" },
+    },
   });
   if (values.help === true || positionals.length > 1) {
     (values.help === true ? io.stdout : io.stderr)(help);
     return values.help === true ? 0 : 2;
   }
-  return { recipe: positionals[0] ?? "debian-13", json: values.json === true, apply: values.apply === true };
+  return {
+    recipe: positionals[0] ?? "debian-13",
+    json: values.json === true,
+    apply: values.apply === true,
+    allMedia: values["all-media"] === true,
+  };
 }
 
-async function runBuild({ recipe, json }: Arguments, io: CommandIo, options: PublishOptions): Promise<number> {
+async function runBuild(asked: Arguments, io: CommandIo, options: PublishOptions): Promise<number> {
+  const { json } = asked;
   const started = Date.now();
   const reporter = createReporter(chooseReporter(json ? process.stdout : process.stderr, io.env, json));
-  const made = await buildWith(reporter, recipe, io, options);
+  const made = await buildWith(reporter, asked, io, options);
   const { dir, changed } = await publish(made, io, options);
   if (json)
     io.stdout(`${JSON.stringify({ type: "release", dir, changed, drift: made.drift, time: new Date().toISOString() })}\n`);
@@ -74,7 +87,12 @@ function quickTargets({ outputs }: Plan): readonly OutputRef[] {
   return Object.entries(outputs).flatMap(([name, ref]) => (isQuick(mediumOf(name)) ? [ref] : []));
 }
 
-async function buildWith(reporter: Reporter, recipe: string, io: CommandIo, { designation }: PublishOptions): Promise<Build> {
+async function buildWith(
+  reporter: Reporter,
+  { recipe, allMedia }: Arguments,
+  io: CommandIo,
+  { designation }: PublishOptions,
+): Promise<Build> {
   const notice = (message: string) => reporter.report({ type: "notice", level: "info", message, time: new Date().toISOString() });
   try {
     return await build({
@@ -85,7 +103,7 @@ async function buildWith(reporter: Reporter, recipe: string, io: CommandIo, { de
       designation,
       notice,
       report: reporter.report,
-      ...(designation === "dev" && { targets: quickTargets }),
+      ...(!allMedia && { targets: quickTargets }),
       ...(io.signal === undefined ? {} : { signal: io.signal }),
     });
   } finally {
@@ -99,7 +117,7 @@ export async function runImage(args: string[], io: CommandIo): Promise<number> {
   if (typeof asked === "number") return asked;
   return await runBuild(asked, io, {
     designation: "dev",
-    absence: "not made by secai image; secai release build makes every medium",
+    absence: asked.allMedia ? "not an output of this recipe" : "made by secai image --all-media and by secai release build",
   });
 }
 
@@ -107,7 +125,11 @@ export async function runImage(args: string[], io: CommandIo): Promise<number> {
 export async function runReleaseBuild(args: string[], io: CommandIo): Promise<number> {
   const asked = parse(args, io, releaseHelp);
   if (typeof asked === "number") return asked;
-  if (asked.apply) return await runBuild(asked, io, { designation: "candidate", absence: "not an output of this recipe" });
+  if (asked.apply)
+    return await runBuild({ ...asked, allMedia: true }, io, {
+      designation: "candidate",
+      absence: "not an output of this recipe",
+    });
   const { plan } = await prepare({ top: io.top, recipe: asked.recipe, env: io.env, notice: (line) => io.stderr(`${line}\n`) });
   const files = Object.keys(plan.outputs).sort();
   const dir = relative(io.top, releaseDirectory(io.top, plan));
