@@ -6,6 +6,7 @@ import { saysSecureBootOff } from "@secai/measure/secure-boot";
 import { type CheckResult, fail, notPresent, pass, undecided } from "./check.ts";
 import { when } from "./release-evidence.ts";
 import type { RuntimeCode } from "./runtime-codes.ts";
+import { endorsementCheck, keyBoundCheck } from "./runtime-endorsement-checks.ts";
 import type { RuntimeFacts } from "./runtime-facts.ts";
 import type { RuntimePolicy } from "./runtime-policy.ts";
 import type { RuntimeCheck } from "./runtime-state-check.ts";
@@ -68,8 +69,8 @@ const attributesCheck: RuntimeCheck = {
 };
 
 /**
- * Attributes are only claims in a structure: that a key is in a TPM at all follows from enrolment alone, when its owner saw it made.
- * Without one the quote shows what software says that could lie about everything, and the report says so.
+ * Attributes are only claims in a structure: that a key is in a TPM at all follows from enrolment, when its owner saw it made, or from a
+ * credential that a certified TPM opened with it. Without either the quote shows what software says that could lie about everything, and the report says so.
  */
 const enrolledCheck: RuntimeCheck = {
   id: "quote.ak-enrolled",
@@ -77,9 +78,10 @@ const enrolledCheck: RuntimeCheck = {
   asks: "Whether the key is among those that the site's policy names. Without enrolment the key is taken at its word.",
   codes: ["AK_UNKNOWN", "TPM_ABSENT"],
   optional: true,
-  run: ({ attestationKey }, { attestationKeys }) =>
+  run: ({ attestationKey, activation }, { attestationKeys }) =>
     when(attestationKey, ({ fingerprint }) => {
-      if (attestationKeys === undefined) return notPresent(`attestation key not enrolled: taken at its word, ${fingerprint}`);
+      const instead = activation === "opened" ? "proved to lie in the TPM that it shows" : "taken at its word";
+      if (attestationKeys === undefined) return notPresent(`attestation key not enrolled: ${instead}, ${fingerprint}`);
       return attestationKeys.has(fingerprint) ? pass : fail("AK_UNKNOWN", [...attestationKeys].join(" | "), fingerprint);
     }),
 };
@@ -231,6 +233,8 @@ export const runtimeChecks: readonly RuntimeCheck[] = [
   pcrsCheck,
   attributesCheck,
   enrolledCheck,
+  endorsementCheck,
+  keyBoundCheck,
   secureBootCheck,
   chainCheck,
   ukiCheck,
@@ -247,6 +251,8 @@ export const runtimeChecks: readonly RuntimeCheck[] = [
 export function requiredChecks(policy: RuntimePolicy): readonly string[] {
   const optional = new Set<string>();
   if (policy.attestationKeys === undefined) optional.add(enrolledCheck.id);
+  if (policy.endorsement === undefined) optional.add(endorsementCheck.id);
+  if (policy.endorsement === undefined || policy.attestationKeys !== undefined) optional.add(keyBoundCheck.id);
   if (policy.pcrs["9"] === undefined) optional.add(initrdCheck.id);
   if (policy.release === undefined) {
     optional.add(versionCheck.id);

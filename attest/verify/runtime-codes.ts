@@ -27,6 +27,32 @@ export const runtimeCodes = {
     meaning: "The attestation key is none of the enrolled ones: another machine answers, or its TPM was replaced.",
     fix: "Ask the right machine, or enrol this one where you can see it.",
   },
+  AK_UNPROVED: {
+    meaning: "Nobody has asked the machine to prove that its attestation key lies in the certified TPM.",
+    fix: "Ask with --remote, or enrol the key.",
+  },
+  AK_ELSEWHERE: {
+    meaning: "The machine could not open what only the TPM with both keys opens: its attestation key lies elsewhere.",
+    fix: CONTAIN,
+  },
+  EK_MISSING: {
+    meaning: "The machine's answer has no endorsement key: its collector is of an earlier release.",
+    fix: "Update the machine.",
+  },
+  EK_CERTIFICATE_MISSING: {
+    meaning: "The TPM holds no certificate of its maker.",
+    fix: "Enrol the machine's attestation key where you can see it.",
+  },
+  EK_CERTIFICATE_KEY: { meaning: "The certificate is for another endorsement key than the one shown.", fix: CONTAIN },
+  EK_CERTIFICATE_PURPOSE: { meaning: "The certificate is not one for an endorsement key.", fix: CONTAIN },
+  EK_CERTIFICATE_EXPIRED: {
+    meaning: "The endorsement key's certificate is not valid now.",
+    fix: "Check this machine's clock; then ask the TPM's maker.",
+  },
+  EK_CERTIFICATE_CHAIN: {
+    meaning: "The certificate does not lead to a TPM maker that the site trusts.",
+    fix: "Add the maker's certificates to the policy file, if they are the right ones.",
+  },
   // the boot
   SECURE_BOOT_OFF: {
     meaning: "The machine booted with Secure Boot off.",

@@ -19,7 +19,7 @@ import type { VerifyPolicy } from "./release-policy.ts";
 import { buildReport, type Report } from "./report.ts";
 import { requiredChecks, runtimeChecks } from "./runtime-checks.ts";
 import type { Evidence } from "./runtime-evidence.ts";
-import { runtimeFacts } from "./runtime-facts.ts";
+import { type Asked, runtimeFacts } from "./runtime-facts.ts";
 import { type RuntimePolicy, releasePolicy, type SitePolicy, withSite } from "./runtime-policy.ts";
 
 /** Where the promise comes from that the machine is held to. */
@@ -37,6 +37,8 @@ export interface RuntimeQuestion {
   readonly source: PromiseSource;
   readonly trust: VerifyPolicy;
   readonly site: SitePolicy | undefined;
+  /** Whether the machine was asked for more than evidence, and when; nothing more by default. */
+  readonly asked?: Asked;
 }
 
 /** A verified promise, or why there is none: its own checks either way. */
@@ -58,7 +60,7 @@ export async function verifyRuntime(question: RuntimeQuestion): Promise<Report> 
     source.kind === "release" ? await promiseOfRelease(source.dir, trust) : promiseOfStatement(source.bundle, trust);
   const { measurements } = promised;
   const policy = measurements.state === "found" ? policyOf(measurements.value, promised, question.site) : undefined;
-  const facts = runtimeFacts(question.evidence, question.nonce);
+  const facts = runtimeFacts(question.evidence, question.nonce, question.asked);
   const outcomes = policy === undefined ? [] : runChecks(runtimeChecks, facts, policy);
   return buildReport({
     kind: "runtime",
