@@ -33,6 +33,7 @@ const refused: readonly (readonly [name: string, value: unknown, code: string])[
   ["an unknown selector", config({ rekorTlogConfig: { selector: "SOME" } }), "SCHEMA_MISMATCH"],
   ["no certificate authority", config({ caUrls: [] }), "SIGNING_CONFIG_UNUSABLE"],
   ["no log", config({ rekorTlogUrls: [] }), "SIGNING_CONFIG_UNUSABLE"],
+  ["no timestamp authority", config({ tsaUrls: [] }), "SIGNING_CONFIG_UNUSABLE"],
   ["an authority whose time is over", config({ caUrls: [{ ...one, ...over }] }), "SIGNING_CONFIG_UNUSABLE"],
   ["an authority whose time is to come", config({ caUrls: [{ ...one, ...toCome }] }), "SIGNING_CONFIG_UNUSABLE"],
   [
@@ -64,7 +65,6 @@ test("services are chosen as the configuration says", () => {
   const both = { rekorTlogConfig: { selector: "EXACT", count: 2 } };
   assert.deepEqual(urls(config(both)), ["https://one.example/", "https://two.example/"]);
   assert.deepEqual(urls(config({ rekorTlogUrls: [{ ...one, ...over }, two] })), ["https://two.example/"]);
-  assert.deepEqual(parse(config({ tsaUrls: [] })).timestampAuthorities, []);
   for (const local of ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1"])
     assert.equal(parse(config({ caUrls: [service(local)] })).certificateAuthority.origin, local);
 });

@@ -16,8 +16,14 @@ const services = list(serviceShape, { max: 32 });
 const selectionShape = object({ selector: literal("ANY", "ALL", "EXACT") }, { count: integer(1, 8) });
 type Selection = TypeOf<typeof selectionShape>;
 const configShape = object(
-  { mediaType: literal(MEDIA_TYPE), caUrls: services, rekorTlogUrls: services, rekorTlogConfig: selectionShape },
-  { oidcUrls: services, tsaUrls: services, tsaConfig: selectionShape },
+  {
+    mediaType: literal(MEDIA_TYPE),
+    caUrls: services,
+    rekorTlogUrls: services,
+    rekorTlogConfig: selectionShape,
+    tsaUrls: services,
+  },
+  { oidcUrls: services, tsaConfig: selectionShape },
 );
 
 /** The services that a keyless signature needs, chosen for one moment. */
@@ -40,11 +46,8 @@ export function parseSigningConfig(bytes: Uint8Array, now: Date): SigningService
   const config = parseShape(configShape, parseJson(bytes, MAX_BYTES), "a Sigstore signing configuration v0.2");
   const [certificateAuthority] = choose(config.caUrls, { selector: "ANY" }, CA_VERSION, now, "certificate authority");
   const logs = choose(config.rekorTlogUrls, config.rekorTlogConfig, LOG_VERSION, now, "transparency log");
-  const authorities = config.tsaUrls ?? [];
-  const timestampAuthorities =
-    authorities.length === 0
-      ? []
-      : choose(authorities, config.tsaConfig ?? { selector: "ANY" }, TSA_VERSION, now, "timestamp authority");
+  const tsaConfig = config.tsaConfig ?? { selector: "ANY" };
+  const timestampAuthorities = choose(config.tsaUrls, tsaConfig, TSA_VERSION, now, "timestamp authority");
   if (certificateAuthority === undefined) throw unusable("a certificate authority", "none");
   return { certificateAuthority, logs, timestampAuthorities };
 }

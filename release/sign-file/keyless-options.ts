@@ -39,8 +39,6 @@ export async function openKeylessSigner(
   const trust: KeylessTrust = {
     trustedRoot: await readSmall(root),
     identity: { subjectAlternativeName: identity, issuer },
-    // An instance without a timestamp authority proves its times by its log alone.
-    thresholds: { timestamps: Math.min(1, services.timestampAuthorities.length) },
   };
   return keylessSigner({
     services,
