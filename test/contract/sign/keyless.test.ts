@@ -11,6 +11,7 @@ import { parseSigningConfig } from "@secai/sign/signing-config";
 import { isKeyless, type KeylessTrust, verifyKeylessBlob, verifyKeylessStatement } from "@secai/verify/keyless";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { ToolFolder } from "../measure/tool-root.ts";
+import { makeSingleFile } from "../offline/single-file.ts";
 import { type PrivateSigstore, signingConfigOf, startPrivateSigstore, type TrustedRoot, tokenOf } from "./private-sigstore.ts";
 import { runBeside } from "./tool.ts";
 
@@ -337,6 +338,23 @@ test("cosign accepts our keyless bundles, and for the same identity only", () =>
     folder.run(`${command} --certificate-identity ${NAME} file`);
     expect(() => folder.run(`${command} --certificate-identity ${NAME}0 file`)).toThrow(/no matching|expected/i);
     expect(() => folder.run(`${command} --certificate-identity ${NAME} root.json`)).toThrow(/digest|signature/i);
+  }
+});
+
+test("the verifier as one file judges keyless bundles on the appliance's Node, without network or modules", () => {
+  makeSingleFile(at("secai-verify.mjs"));
+  writeFileSync(at("root.json"), rootBytes(sigstore.trustedRoot));
+  writeFileSync(at("other.json"), rootBytes(stranger.trustedRoot));
+  writeFileSync(at("file"), data);
+  for (const [name, bundle] of Object.entries({ "blob.json": blob, "statement.json": signed })) {
+    writeFileSync(at(name), bundle);
+    const verify = (root: string, identity: string) =>
+      folder.run(
+        `node secai-verify.mjs file file --bundle ${name} --trusted-root ${root} --identity ${identity} --issuer ${ISSUER} || echo "exit $?"`,
+      );
+    expect(verify("root.json", NAME)).not.toContain("exit");
+    expect(verify("root.json", `${NAME}0`)).toContain("exit 1");
+    expect(verify("other.json", NAME)).toContain("exit 1");
   }
 });
 
