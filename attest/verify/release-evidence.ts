@@ -12,6 +12,7 @@ import {
   bundleOf,
   CHANNEL_FILE,
   IMAGE_SBOM_FILE,
+  IMAGE_SBOM_XML_FILE,
   isSignedFile,
   MANIFEST_FILE,
   MEASUREMENTS_FILE,
@@ -22,6 +23,7 @@ import {
   signedFileOf,
   VEX_FILE,
 } from "@secai/formats/release-layout";
+import { statementOf } from "@secai/formats/release-statements";
 import { parseStatement, type Statement } from "@secai/formats/statement";
 import { parseTestResult, type TestResult } from "@secai/formats/test-result";
 import { type Measurements, parseMeasurements } from "@secai/measure/measurements";
@@ -30,7 +32,9 @@ import { derive, type Found } from "./found.ts";
 import type { FileFact, Inventory } from "./inventory.ts";
 import type { VerifyPolicy } from "./release-policy.ts";
 import { establishReleaseTrust, payloadOf, type ReleaseTrust, readSigned, type SignedFile } from "./release-trust.ts";
-import { parseSbom, type Sbom } from "./sbom-document.ts";
+import { type PredictedValues, predictAgain } from "./reprediction.ts";
+import { parseSbom, type Sbom, type SbomComponent } from "./sbom-document.ts";
+import { parseSbomXml } from "./sbom-xml.ts";
 
 export { attempt, derive, type Found, given, when } from "./found.ts";
 
@@ -47,15 +51,20 @@ export interface ReleaseEvidence {
   readonly signed: ReadonlyMap<string, SignedFile>;
   /** The copy in the release, trusted or not. */
   readonly ownKey: Found<PublicKey>;
+  /** The statements that those who may have signed, by file; not of files that are signed as they are. */
+  readonly statements: ReadonlyMap<string, Found<Statement>>;
   readonly checksums: Found<ReadonlyMap<string, Sha256>>;
   readonly manifest: Found<Manifest>;
   readonly channel: Found<Channel>;
   readonly provenanceStatement: Found<Statement>;
   readonly provenance: Found<Provenance>;
   readonly measurements: Found<Measurements>;
+  /** What the boot files and certificates that are here predict. */
+  readonly predicted: Found<PredictedValues>;
   /** SBOMs of the image and of services, by file. */
   readonly sboms: ReadonlyMap<string, Found<Sbom>>;
   readonly imageSbom: Found<Sbom>;
+  readonly sbomXml: Found<readonly SbomComponent[]>;
   readonly baseline: Found<Baseline>;
   readonly vex: Found<OpenVex>;
   /** Test results by file. */
@@ -75,26 +84,42 @@ export function gatherEvidence(inventory: Inventory, policy: VerifyPolicy): Rele
   const parsed = new Map(bundleNames(inventory).map((name) => [name, read(name, parseBundle)] as const));
   const provenanceStatement = read(PROVENANCE_FILE, parseStatement);
   const sboms = readAll(["image-sbom", "service-sbom"], parseSbom);
+  const measurements = read(MEASUREMENTS_FILE, parseMeasurements);
+  const signed = signedFiles(inventory, parsed, trust);
   return {
     inventory,
-    roles: new Set([...inventory.files.keys()].map(roleOf)),
+    roles: rolesIn(inventory),
     atMs,
     trust,
-    signed: signedFiles(inventory, parsed, trust),
+    signed,
+    statements: new Map(
+      [...signed].flatMap(([file, one]) =>
+        statementOf(file) === undefined ? [] : [[file, derive(payloadOf(one), parseStatement)] as const],
+      ),
+    ),
     ownKey,
     channel,
     checksums: read(CHECKSUMS_FILE, parseChecksums),
     manifest: read(MANIFEST_FILE, parseManifest),
     provenanceStatement,
     provenance: derive(provenanceStatement, parseProvenance),
-    measurements: read(MEASUREMENTS_FILE, parseMeasurements),
+    measurements,
+    predicted: predictAgain(measurements, (name) => bytesOf(inventory, name)),
     sboms,
+    sbomXml: read(IMAGE_SBOM_XML_FILE, parseSbomXml),
     imageSbom: sboms.get(IMAGE_SBOM_FILE) ?? missing(IMAGE_SBOM_FILE),
     baseline: read(BASELINE_FILE, parseBaseline),
     vex: read(VEX_FILE, parseOpenVex),
     tests: readAll(["test-result"], parseTestResult),
   };
 }
+
+/** The same evidence over an inventory that has more files: such as are only hashed, and none of them parsed. */
+export function withInventory(evidence: ReleaseEvidence, inventory: Inventory): ReleaseEvidence {
+  return { ...evidence, inventory, roles: rolesIn(inventory) };
+}
+
+const rolesIn = ({ files }: Inventory) => new Set([...files.keys()].map(roleOf));
 
 /** Bundles that are there, and those that must be. */
 function bundleNames({ files }: Inventory): readonly string[] {
@@ -129,4 +154,9 @@ export function fileOf(evidence: ReleaseEvidence, name: string): Found<FileFact>
 export function payloadIn({ signed }: ReleaseEvidence, file: string): Found<Buffer> {
   const found = signed.get(file);
   return found === undefined ? { state: "absent", code: "BUNDLE_MISSING", detail: file } : payloadOf(found);
+}
+
+/** The statement in what they signed. */
+export function statementIn({ statements }: ReleaseEvidence, file: string): Found<Statement> {
+  return statements.get(file) ?? { state: "absent", code: "BUNDLE_MISSING", detail: file };
 }

@@ -4,10 +4,10 @@ import { MAX_PAYLOAD_BYTES } from "@secai/formats/dsse";
 import { type Role, roleOf } from "@secai/formats/release-layout";
 import { releasePredicate } from "@secai/formats/release-statement";
 import { type FileStatement, statementOf } from "@secai/formats/release-statements";
-import { parseStatement, type Statement } from "@secai/formats/statement";
+import type { Statement } from "@secai/formats/statement";
 import { about, type CheckResult, fail, notPresent, pass, type SubjectResult } from "./check.ts";
 import { SIGNER_CODES } from "./check-codes.ts";
-import { derive, given, payloadIn, type ReleaseCheck, type ReleaseEvidence, when } from "./release-evidence.ts";
+import { derive, given, payloadIn, type ReleaseCheck, type ReleaseEvidence, statementIn, when } from "./release-evidence.ts";
 
 /** What a pair of checks, `<area>.signature` and `<area>.subject`, is about. */
 interface Area {
@@ -72,7 +72,7 @@ function statementResults(evidence: ReleaseEvidence, name: string): readonly Sub
   const wanted = statementOf(name);
   if (wanted === undefined) return [];
   const payload = payloadIn(evidence, name);
-  const signed = derive(payload, parseStatement);
+  const signed = statementIn(evidence, name);
   if (signed.state !== "found") {
     // What a trusted key signed and is no statement is wrong; what nobody trusted signed is the signature check's to refuse.
     const found = payload.state === "found" ? when(signed, () => pass) : given(signed, "the statement", () => pass);

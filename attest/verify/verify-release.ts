@@ -3,9 +3,10 @@ import { sha256 } from "@secai/formats/digest";
 import { DAY_MS, instantMs } from "@secai/formats/instant";
 import { requiredOf, runChecks } from "./check.ts";
 import { VerifyError } from "./errors.ts";
-import { type KnownFiles, takeInventory } from "./inventory.ts";
+import { examineRelease } from "./examine-release.ts";
+import type { KnownFiles } from "./inventory.ts";
 import { releaseChecks } from "./release-checks.ts";
-import { gatherEvidence, type ReleaseEvidence } from "./release-evidence.ts";
+import type { ReleaseEvidence } from "./release-evidence.ts";
 import { rulesOf, type VerifyPolicy } from "./release-policy.ts";
 import { buildReport, type Report, type TrustAge } from "./report.ts";
 
@@ -28,7 +29,7 @@ export async function verifyReleaseEvidence(
   if (anchors === 0 && policy.keyManifest === undefined) throw new VerifyError("TRUST_ROOT_MISSING");
   const target = await stat(dir).catch(() => undefined);
   if (target?.isDirectory() !== true) throw new VerifyError("TARGET_MISSING", { expected: "a directory", actual: dir });
-  const evidence = gatherEvidence(await takeInventory(dir, known), policy);
+  const evidence = await examineRelease(dir, policy, known);
   return { report: reportOn(dir, evidence, policy), evidence };
 }
 
