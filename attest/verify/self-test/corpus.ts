@@ -38,7 +38,8 @@ export type Change =
   | { readonly kind: "remove" | "directory" | "fifo"; readonly path: string }
   | { readonly kind: "symlink" | "hardlink"; readonly path: string; readonly to: string };
 
-const caseShape = object({
+const idShape = text(/^[a-zA-Z0-9_.:-]+$/, 100);
+const caseRequired = {
   name: text(/^[^\0]+$/, 200),
   /** Arguments of `secai verify`; a leading "@" stands for the folder of the self-test, "{at}" for the corpus's moment. */
   args: list(text(/^[^\0]*$/, 512), { min: 1, max: 64 }),
@@ -47,8 +48,10 @@ const caseShape = object({
   /** What must be among the findings, as the case's author says: "check.id" or "check.id:subject" or "error:CODE". */
   expects: list(text(/^[^\0]+$/, 512)),
   /** Ids of every check that does not pass, and of no other. */
-  ids: list(text(/^[a-zA-Z0-9_.:-]+$/, 100)),
-});
+  ids: list(idShape),
+};
+/** `code`: what the check of the first of `expects` must give as its reason. */
+const caseShape = object(caseRequired, { code: idShape });
 export type SelfTestCase = TypeOf<typeof caseShape>;
 
 const indexShape = object({

@@ -4,6 +4,7 @@ import { sha256 } from "@secai/formats/digest";
 import { bundleOf, furtherBundleOf } from "@secai/formats/release-layout";
 import { buildMeasurements, printMeasurements } from "@secai/measure/measurements";
 import { signOciLayout } from "@secai/release/oci-sign/sign-layout";
+import { LOCAL_IMAGE_REPOSITORY } from "@secai/release/signers";
 import type { SigningKey } from "@secai/sign/key-file";
 import { keySigner } from "@secai/sign/signer";
 import { ENGINE, OWNER_GUID, secureBootKey, ukiOf } from "./contents.ts";
@@ -225,7 +226,7 @@ const baseline: readonly Mutation[] = [
     code: "VALUE_MISMATCH",
     apply: ({ dir, key }) =>
       revise(dir, BASELINE, key, (document) => {
-        document.kernelArguments = ["quiet", "debug"];
+        document.kernelArguments = [...(document.kernelArguments as readonly unknown[]), "debug"];
         document.commandLine = `${document.commandLine} debug`;
       }),
   },
@@ -606,7 +607,11 @@ const media: readonly Mutation[] = [
     fails: ["oci.signatures"],
     code: "OCI_BUNDLE_INVALID",
     apply: async ({ dir, key, stranger }) => {
-      await signOciLayout(join(dir, "oci"), { reference: "registry.example/secai-os", signers: [keySigner(stranger)] });
+      await signOciLayout(join(dir, "oci"), {
+        reference: LOCAL_IMAGE_REPOSITORY,
+        signers: [keySigner(stranger)],
+        earlier: [key],
+      });
       reseal(dir, key);
     },
   },

@@ -48,7 +48,6 @@ test("the release itself is accepted", async () => {
     "bundle.signer",
     "provenance.workflow",
     "tests.required",
-    "oci.signatures",
   ]);
   expect(report.verdict).toBe("accepted");
 });

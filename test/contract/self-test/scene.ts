@@ -28,7 +28,7 @@ export interface SelfTestScene extends Scene {
 }
 
 /** A mutation with the question it spoils; the release's by default. */
-export interface Case extends Omit<Mutation, "apply"> {
+export interface Case extends Pick<Mutation, "name" | "fails" | "code"> {
   readonly apply?: (scene: SelfTestScene) => void | Promise<void>;
   readonly args?: readonly string[];
   /** 1 by default: rejected. */

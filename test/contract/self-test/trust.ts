@@ -17,12 +17,29 @@ import { type Case, input, RELEASE_ARGS, type SelfTestScene } from "./scene.ts";
 const HISTORY = "keys/history/1.json";
 const CHECKSUMS = "SHA256SUMS";
 const SOON = "2036-01-01T00:00:00Z";
-const trustCase = (name: string, fails: readonly string[], apply: Apply, rest: Partial<Case> = {}): Case => ({
-  name: `trust: ${name}`,
-  fails,
-  apply,
-  ...rest,
-});
+const trustCase = (name: string, fails: readonly string[], apply: Apply, rest: Partial<Case> = {}): Case => {
+  const code = codes[name];
+  return { name: `trust: ${name}`, fails, apply, ...(code !== undefined && { code }), ...rest };
+};
+
+/** Why a chain of key manifests is refused, where several reasons end in the same check. */
+const codes: Readonly<Record<string, string>> = {
+  "a key manifest with an unknown member": "SCHEMA_MISMATCH",
+  "a key manifest that a stranger signed": "TRUST_THRESHOLD",
+  "a key manifest that a stranger signed too": "KEY_UNTRUSTED",
+  "a second manifest that its predecessor did not sign": "TRUST_THRESHOLD",
+  "a second manifest that its own root did not sign": "TRUST_THRESHOLD",
+  "a second manifest of another predecessor": "TRUST_CHAIN_BROKEN",
+  "a third manifest after the first": "TRUST_VERSION_GAP",
+  "a second manifest issued before the first": "KEY_NOT_YET_VALID",
+  "the first manifest under another name": "TRUST_LINK_NAME",
+  "a chain that begins after what is trusted": "TRUST_NO_ANCHOR",
+  "a revocation that was taken back": "TRUST_UNREVOKED",
+  "the trusted key revoked by its successor": "KEY_REVOKED",
+  "a key manifest of somebody else's, handed over": "TRUST_FORK",
+  "keys that are no longer valid": "KEY_EXPIRED",
+  "keys that are not valid yet": "KEY_NOT_YET_VALID",
+};
 
 /** A key as a manifest names it. */
 const entryOf = (key: SigningKey, from: string) => ({
