@@ -1,6 +1,7 @@
 import { formatErrors } from "@secai/formats/errors";
 import { measureErrors } from "@secai/measure/errors";
 import { verifyFormatErrors } from "./format-errors.ts";
+import type { keylessErrors } from "./keyless-errors.ts";
 import { type RuntimeCode, runtimeCodes } from "./runtime-codes.ts";
 import { type TrustCode, trustCodes } from "./trust-codes.ts";
 
@@ -117,7 +118,12 @@ export const checkCodes = {
   OCI_ATTACHMENT_STRAY: { meaning: "Something in the OCI layout is attached to an image that is not in it.", fix: FETCH },
   MEDIUM_MISMATCH: { meaning: "A medium says that it installs another image.", fix: FETCH },
 } as const satisfies Readonly<Record<string, CodeEntry>>;
-export type CheckCode = keyof typeof checkCodes | keyof typeof verifyFormatErrors | TrustCode | RuntimeCode;
+export type CheckCode =
+  | keyof typeof checkCodes
+  | keyof typeof verifyFormatErrors
+  | keyof typeof keylessErrors
+  | TrustCode
+  | RuntimeCode;
 
 /** Why a signature does not count. */
 export const SIGNER_CODES = ["KEY_UNTRUSTED", "KEY_REVOKED", "KEY_EXPIRED", "KEY_NOT_YET_VALID", "KEY_ROLE"] as const;

@@ -29,7 +29,16 @@ const signatureCheck: FileCheck = {
   id: "file.signature",
   title: "Somebody you trust signed it",
   asks: "Whether a key that you trust (--key), or that has the role in your key manifest (--key-manifest), or the identity you name (--trusted-root, --identity, --issuer) made a signature of the bundle.",
-  codes: [...SIGNER_CODES, "KEY_UNAVAILABLE", "SIGNATURE_UNCOUNTED", "FILE_TOO_LARGE", "BUNDLE_MISSING"],
+  codes: [
+    ...SIGNER_CODES,
+    "KEYLESS_EVIDENCE_MISSING",
+    "KEYLESS_EVIDENCE_INVALID",
+    "KEYLESS_IDENTITY_WRONG",
+    "KEY_UNAVAILABLE",
+    "SIGNATURE_UNCOUNTED",
+    "FILE_TOO_LARGE",
+    "BUNDLE_MISSING",
+  ],
   run: ({ signers, bundles }) => {
     if (bundles.every(({ bundle }) => bundle.state !== "found")) return undecided("BUNDLE_MISSING", "no bundle can be read");
     return when(signers, ({ payload, uncounted }) => {

@@ -2,6 +2,7 @@ import type { Bundle } from "@secai/formats/bundle";
 import { parseJson } from "@secai/formats/canonical-json";
 import type { Sha256 } from "@secai/formats/digest";
 import { MAX_PAYLOAD_BYTES } from "@secai/formats/dsse";
+import { CodedError } from "@secai/formats/errors";
 import { type ForeignBundle, parseForeignBundle } from "@secai/formats/foreign-bundle";
 import { parseKeyManifest, type SigningRole } from "@secai/formats/key-manifest";
 import { hintOf } from "@secai/formats/keys";
@@ -129,8 +130,12 @@ async function keylessSigners({ bundles, bytes, keyless }: FileQuestion, isState
   };
   const result = await signed().then(
     (value) => () => value,
-    (error: unknown) => () => {
-      throw error;
+    (error: unknown) => {
+      // A trusted root that cannot be read is the caller's mistake and no verdict.
+      if (error instanceof CodedError && error.exit === 2) throw error;
+      return () => {
+        throw error;
+      };
     },
   );
   return derive(derive(found(undefined), result), (payload): Signers => ({ counted: [], uncounted: [], payload }));
