@@ -4,14 +4,14 @@ import type { Sha256 } from "@secai/formats/digest";
 import { MAX_PAYLOAD_BYTES } from "@secai/formats/dsse";
 import { CodedError } from "@secai/formats/errors";
 import { type ForeignBundle, parseForeignBundle } from "@secai/formats/foreign-bundle";
-import { parseKeyManifest, type SigningRole } from "@secai/formats/key-manifest";
-import { hintOf } from "@secai/formats/keys";
+import type { SigningRole } from "@secai/formats/key-manifest";
 import { anyObject, list, literal, object, parseShape, type TypeOf, table, text } from "@secai/formats/shape";
 import { CHANNEL_PREDICATE, KEYS_PREDICATE, STATEMENT_TYPE } from "@secai/formats/uris";
 import { derive, type Found, found } from "./found.ts";
 import type { KeylessTrust } from "./keyless.ts";
-import { rulesOf, type VerifyPolicy } from "./release-policy.ts";
-import { type RoleKeys, rolesOf, type Signers, signersOf } from "./trust-signers.ts";
+import type { VerifyPolicy } from "./release-policy.ts";
+import { trustedKeys } from "./release-trust.ts";
+import { type RoleKeys, type Signers, signersOf } from "./trust-signers.ts";
 
 /** A statement by any tool: v0.1 too, which cosign writes, and subjects without names or with other digests. */
 const anyStatementShape = object(
@@ -62,7 +62,7 @@ export async function gatherFileEvidence(question: FileQuestion): Promise<FileEv
   const readable = bundles.flatMap(({ name, bundle }) => (bundle.state === "found" ? [{ name, bundle: bundle.value }] : []));
   const isStatement = readable[0]?.bundle.kind === "statement";
   const keyless = readable.some(({ bundle }) => bundle.evidence.certificates.length > 0);
-  const keys = keyless ? undefined : keysFor(question.policy, roleFor(readable[0]?.bundle), atMs);
+  const keys = keyless ? undefined : trustedKeys(question.policy, roleFor(readable[0]?.bundle), atMs);
   const signers =
     keys === undefined ? await keylessSigners(question, isStatement) : keySigners(question, readable, keys, isStatement);
   const payload = derive(signers, ({ payload: signed }) => signed ?? Buffer.alloc(0));
@@ -81,21 +81,6 @@ function roleFor(bundle: ForeignBundle | undefined): SigningRole {
   const type = claimed.state === "found" ? claimed.value.predicateType : "";
   if (type === KEYS_PREDICATE) return "root";
   return type === CHANNEL_PREDICATE ? "channel" : "release";
-}
-
-/** The keys that the caller trusts, by a key manifest or one by one. */
-function keysFor(policy: VerifyPolicy, role: SigningRole, atMs: number): Found<RoleKeys> {
-  const { signatures, threshold } = rulesOf(policy);
-  const { keyManifest } = policy;
-  if (keyManifest !== undefined)
-    return derive(found(keyManifest), (bytes) => rolesOf(parseKeyManifest(bytes), role, atMs, signatures));
-  if (policy.keys.length === 0)
-    return {
-      state: "absent",
-      code: "KEY_UNAVAILABLE",
-      detail: "a fingerprint alone has no key in it: pass --key or --key-manifest",
-    };
-  return found({ role, threshold, signatures, standing: new Map(policy.keys.map((key) => [hintOf(key), key] as const)) });
 }
 
 function keySigners(

@@ -1,11 +1,11 @@
 import type { Bundle } from "@secai/formats/bundle";
 import type { Channel } from "@secai/formats/channel";
 import { instantMs } from "@secai/formats/instant";
-import type { KeyManifest, SignatureMode, SigningRole } from "@secai/formats/key-manifest";
+import { type KeyManifest, parseKeyManifest, type SignatureMode, type SigningRole } from "@secai/formats/key-manifest";
 import { hintOf, type PublicKey } from "@secai/formats/keys";
 import { bundleOf, KEY_MANIFEST_FILE, RELEASE_KEY_FILE, roleOf, signedFileOf } from "@secai/formats/release-layout";
 import { statementOf } from "@secai/formats/release-statements";
-import type { Found } from "./found.ts";
+import { derive, type Found } from "./found.ts";
 import type { Inventory } from "./inventory.ts";
 import { rulesOf, type VerifyPolicy } from "./release-policy.ts";
 import { type Anchors, establishTrust, type Link } from "./trust.ts";
@@ -73,6 +73,24 @@ function anchorsAlone(policy: VerifyPolicy, ownKey: Found<PublicKey>, signatures
     return { state: "absent", code: "KEY_UNAVAILABLE", detail: `no key with a trusted fingerprint in ${RELEASE_KEY_FILE}` };
   const { threshold } = rulesOf(policy);
   return { state: "found", value: { keys: undefined, rolesOf: (role) => ({ role, threshold, signatures, standing }) } };
+}
+
+/** The keys that the caller trusts, by a key manifest or one by one, for something that is looked at without its release. */
+export function trustedKeys(policy: VerifyPolicy, role: SigningRole, atMs: number): Found<RoleKeys> {
+  const { signatures, threshold } = rulesOf(policy);
+  const { keyManifest } = policy;
+  if (keyManifest !== undefined)
+    return derive({ state: "found", value: keyManifest }, (bytes) => rolesOf(parseKeyManifest(bytes), role, atMs, signatures));
+  if (policy.keys.length === 0)
+    return {
+      state: "absent",
+      code: "KEY_UNAVAILABLE",
+      detail: "a fingerprint alone has no key in it: pass --key or --key-manifest",
+    };
+  return {
+    state: "found",
+    value: { role, threshold, signatures, standing: new Map(policy.keys.map((key) => [hintOf(key), key] as const)) },
+  };
 }
 
 /** A signed file, its bundles, and who of those that may sign it did. */

@@ -27,7 +27,8 @@ What the machine should be (one of the two, always verified first):
 Whom to trust (from outside the release; never read from it):
   --key FILE            a public key, as its publisher handed it out; may be repeated
   --fingerprint HEX     with --release: the SHA-256 of such a key; may be repeated
-                        without either: release.pub of this user's own keys
+  --key-manifest FILE   a keys.json obtained elsewhere, as secai verify release
+                        without any: this user's own keys
   --designation NAME    as secai verify release
   --without FILE        as secai verify release
   --policy FILE         what this site expects instead of the bare release, as canonical JSON:
@@ -58,6 +59,7 @@ const options = {
   measurements: { type: "string" },
   key: { type: "string", multiple: true },
   fingerprint: { type: "string", multiple: true },
+  "key-manifest": { type: "string" },
   designation: { type: "string", multiple: true },
   without: { type: "string", multiple: true },
   policy: { type: "string" },
