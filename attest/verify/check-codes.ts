@@ -134,6 +134,7 @@ export function codeEntry(code: string): CodeEntry | undefined {
     ...formatErrors,
     ...measureErrors,
     ...verifyFormatErrors,
+    ...keylessErrors,
     ...trustCodes,
     ...checkCodes,
     ...runtimeCodes,
