@@ -1,7 +1,7 @@
 import { formatErrors } from "@secai/formats/errors";
 import { measureErrors } from "@secai/measure/errors";
 import { verifyFormatErrors } from "./format-errors.ts";
-import type { keylessErrors } from "./keyless-errors.ts";
+import { keylessErrors } from "./keyless-errors.ts";
 import { type RuntimeCode, runtimeCodes } from "./runtime-codes.ts";
 import { type TrustCode, trustCodes } from "./trust-codes.ts";
 
