@@ -343,7 +343,8 @@ const layoutOf =
     const gone = before.filter((name) => !kept.has(name)).map((name) => [name, undefined] as const);
     await remake(scene, Object.fromEntries([...files, ...gone]));
   };
-const someBlob = ({ dir }: SelfTestScene) => namesIn(dir).find((name) => name.startsWith("oci/blobs/")) ?? "";
+/** The layer of the fixture's container. */
+const LAYER = `oci/blobs/sha256/${sha256("a layer")}`;
 
 const media: readonly Case[] = [
   insider("an appliance of another image", [`medium.digest:${OVA_FILE}`], made({ [OVA_FILE]: ovaOf(OTHER_IMAGE) })),
@@ -367,8 +368,8 @@ const media: readonly Case[] = [
   insider("an installer cut short", [`medium.digest:${ISO}`], made({ [ISO]: isoOf("x").subarray(0, 33_000) })),
   insider("a container of another image", ["oci.image"], layoutOf({ "secai.image-digest": OTHER_IMAGE })),
   insider("a container that does not say what it holds", ["oci.image"], layoutOf({})),
-  insider("a layer with other content", ["oci.layout"], (scene) => remake(scene, { [someBlob(scene)]: "another layer" })),
-  insider("a layer that is gone", ["oci.layout"], (scene) => remake(scene, { [someBlob(scene)]: undefined })),
+  insider("a layer with other content", ["oci.layout"], (scene) => remake(scene, { [LAYER]: "another layer" })),
+  insider("a layer that is gone", ["oci.layout"], (scene) => remake(scene, { [LAYER]: undefined })),
   insider("a layer that nothing names", ["oci.layout"], made({ [`oci/blobs/sha256/${sha256("x")}`]: "x" })),
   insider("an index of containers that is none", ["oci.layout"], made({ [OCI_INDEX_FILE]: "{}" })),
   insider("a layout of another version", ["oci.layout"], made({ "oci/oci-layout": '{"imageLayoutVersion":"9.0.0"}' })),

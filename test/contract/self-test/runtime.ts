@@ -1,10 +1,21 @@
 import { type Sha256, sha256 } from "@secai/formats/digest";
+import { vector } from "@secai/measure/fixtures/vectors";
 import { extendPcr, ZERO_PCR } from "@secai/measure/pcr";
-import { secureBootOffDigest } from "@secai/measure/secure-boot";
+import { certificateDer, secureBootOffDigest } from "@secai/measure/secure-boot";
 import { type Evidence, printEvidence } from "@secai/verify/runtime-evidence";
 import { read, write } from "../release/forge.ts";
 import { changed, remake } from "./edits.ts";
-import { makeKey, NONCE, PROPER_ATTRIBUTES, quoteOf, realEvidence, replayed, signQuote, withAttributes } from "./machine.ts";
+import {
+  endorsementKey,
+  makeKey,
+  NONCE,
+  PROPER_ATTRIBUTES,
+  quoteOf,
+  realEvidence,
+  replayed,
+  signQuote,
+  withAttributes,
+} from "./machine.ts";
 import { answer, type Case, EVIDENCE_ARGS, input, RUNTIME_ARGS, type SelfTestScene } from "./scene.ts";
 
 // What a machine that does not run the release, or a liar between it and the verifier, could answer.
@@ -466,6 +477,41 @@ const promises: readonly Case[] = [
 ];
 
 const site = ["--policy", "@/inputs/site.json"];
+const MAKER = vector("keys/db.crt").toString();
+
+/** A site that knows makers of TPMs, and what a machine shows of its own. */
+const endorsed = (name: string, fails: readonly string[], shown: Partial<Quote>, rest: Partial<Case> = {}): Case =>
+  machineCase(
+    name,
+    fails,
+    (scene) => {
+      answer(scene, { ...scene.evidence, quote: { ...quoteIn(scene), ...shown } });
+      input(scene, "site.json", { schema: 1, name: "makers", tpmAnchors: [MAKER] });
+    },
+    { args: [...RUNTIME_ARGS, ...site], ...rest },
+  );
+const endorsements: readonly Case[] = [
+  endorsed("no key of the TPM's maker", ["quote.endorsement", "quote.ak-bound"], {}, { exit: 3 }),
+  endorsed(
+    "no certificate of the TPM's maker",
+    ["quote.endorsement", "quote.ak-bound"],
+    { endorsementKey: endorsementKey() },
+    { exit: 3 },
+  ),
+  endorsed(
+    "a maker's certificate for another key",
+    ["quote.endorsement"],
+    { endorsementKey: endorsementKey(), endorsementCertificate: certificateDer(Buffer.from(MAKER)) },
+    { code: "EK_CERTIFICATE_KEY" },
+  ),
+  endorsed(
+    "a maker's certificate that is none",
+    ["quote.endorsement"],
+    { endorsementKey: endorsementKey(), endorsementCertificate: Buffer.from("x") },
+    { code: "EK_CERTIFICATE_MALFORMED" },
+  ),
+  endorsed("a maker's key that signs", ["quote.endorsement"], { endorsementKey: makeKey().publicArea }, { code: "EK_MALFORMED" }),
+];
 const sites: readonly Case[] = [
   machineCase(
     "a key that is not the enrolled one",
@@ -524,4 +570,5 @@ export const runtimeCases: readonly Case[] = [
   ...documents,
   ...promises,
   ...sites,
+  ...endorsements,
 ];
