@@ -8,6 +8,7 @@ import { printSitePolicy, type SitePolicy } from "../../attest/verify/runtime-po
 import { readPcrs, runtimeVerdict, testPrediction, testSitePolicy } from "../vm/attest.ts";
 import { VmError } from "../vm/errors.ts";
 import { expectEqual, expectMatch } from "../vm/expect.ts";
+import type { Machine } from "../vm/machine.ts";
 import { Relay } from "../vm/relay.ts";
 import type { Scenario, Test } from "../vm/suite.ts";
 import { createCertifiedTpm } from "../vm/tpm.ts";
@@ -96,6 +97,19 @@ export const attestationScenarios: readonly Scenario[] = [
       const { verdict: result, failures } = await verdict(test, "test", randomBytes(32).toString("hex"));
       expectEqual(result, "rejected", "verdict");
       expectMatch(failures.join(" "), /NONCE/, "refusal");
+    },
+  },
+  {
+    id: "attest.restart",
+    title: "After a restart the machine is accepted again, by the same attestation key",
+    needs: "fork",
+    async run(test) {
+      const ask = async (machine: Machine) => await runtimeVerdict(test.release, test.bench, machine, { trust: "test" });
+      const before = await ask(await test.shared());
+      const after = await ask(await test.forkSecond());
+      expectEqual(after.findings.join("\n"), "", "failed checks");
+      const keyOf = ({ evidence }: typeof before) => Buffer.from(evidence.quote?.attestationKey ?? []).toString("hex");
+      expectEqual(keyOf(after), keyOf(before), "attestation key");
     },
   },
   {
