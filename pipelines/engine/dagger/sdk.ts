@@ -85,7 +85,7 @@ async function installSdk(notice: (line: string) => void, signal: AbortSignal, f
   const stamp = join(folder, "node_modules", ".secai-lock");
   const installed = (): boolean => existsSync(stamp) && readFileSync(stamp, "utf8") === wanted && existsSync(join(folder, ENTRY));
   if (installed()) return;
-  const lock = await lockFile(join(folder, "node_modules.lock"), signal);
+  const lock = await lockFile(join(folder, "install.lock"), signal);
   try {
     if (installed()) return;
     notice("installing the Dagger SDK, once (locked npm packages, install scripts off, 160 MB)");
