@@ -2,6 +2,7 @@ import { relative } from "node:path";
 import { parseArgs } from "node:util";
 import { DISK_FILE, mediumOf, QCOW2_FILE } from "@secai/formats/release-layout";
 import { type Build, build } from "@secai/pipelines/build";
+import { type EngineName, parseEngineName } from "@secai/pipelines/engine/choose";
 import type { CommandIo } from "@secai/pipelines/io";
 import { prepare } from "@secai/pipelines/prepare";
 import { chooseReporter, createReporter, type Reporter } from "@secai/pipelines/progress/reporter";
@@ -9,26 +10,30 @@ import type { OutputRef, Plan } from "@secai/pipelines/step";
 import { releaseSummary } from "@secai/pipelines/summary";
 import { type PublishOptions, publish, releaseDirectory } from "./publish-build.ts";
 
-const imageHelp = `secai image [RECIPE] [--json]
+const imageHelp = `secai image [RECIPE] [--engine ENGINE] [--json]
 
 Builds the image of a recipe, predicts its measurements, signs everything and verifies the result. RECIPE: an id or a file; default debian-13.
 The release appears at out/RECIPE/VERSION; steps whose inputs did not change come from the cache. Development keys are made at first use.
 
-  --json   progress and result as one JSON event a line on standard output
+  --engine local   in sandboxes of this machine (default)
+  --engine dagger  in containers of a Dagger engine: a running session, or the one that the dagger CLI reaches
+  --engine auto    dagger when the environment points at one, else local
+  --json           progress and result as one JSON event a line on standard output
 
 Examples:
   secai image
-  secai image debian-13
+  secai image debian-13 --engine dagger
   secai image recipes/debian-13.yaml --json
 `;
 
-const releaseHelp = `secai release build [RECIPE] [--apply] [--json]
+const releaseHelp = `secai release build [RECIPE] [--apply] [--engine ENGINE] [--json]
 
 Like \`secai image\`, but a candidate for others: with every medium of the recipe, and refused when a locked package has left every mirror. A
 release is made from its lock or not at all. Without --apply it says what it would build.
 
-  --apply  build, sign and place it
-  --json   progress and result as one JSON event a line on standard output
+  --apply          build, sign and place it
+  --engine ENGINE  local, dagger or auto, as for \`secai image\`
+  --json           progress and result as one JSON event a line on standard output
 
 Examples:
   secai release build
@@ -39,26 +44,33 @@ interface Arguments {
   readonly recipe: string;
   readonly json: boolean;
   readonly apply: boolean;
+  readonly engine: EngineName;
 }
 
-/** What was asked for, or the exit status when there is nothing to do. */
+/** What was asked for, or the exit status when there is nothing to do. @throws EngineError ENGINE_UNKNOWN */
 function parse(args: string[], io: CommandIo, help: string): Arguments | number {
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
-    options: { json: { type: "boolean" }, apply: { type: "boolean" }, help: { type: "boolean", short: "h" } },
+    options: {
+      json: { type: "boolean" },
+      apply: { type: "boolean" },
+      engine: { type: "string", default: "local" },
+      help: { type: "boolean", short: "h" },
+    },
   });
   if (values.help === true || positionals.length > 1) {
     (values.help === true ? io.stdout : io.stderr)(help);
     return values.help === true ? 0 : 2;
   }
-  return { recipe: positionals[0] ?? "debian-13", json: values.json === true, apply: values.apply === true };
+  const engine = parseEngineName(values.engine);
+  return { recipe: positionals[0] ?? "debian-13", json: values.json === true, apply: values.apply === true, engine };
 }
 
-async function runBuild({ recipe, json }: Arguments, io: CommandIo, options: PublishOptions): Promise<number> {
+async function runBuild({ recipe, json, engine }: Arguments, io: CommandIo, options: PublishOptions): Promise<number> {
   const started = Date.now();
   const reporter = createReporter(chooseReporter(json ? process.stdout : process.stderr, io.env, json));
-  const made = await buildWith(reporter, recipe, io, options);
+  const made = await buildWith(reporter, { recipe, engine }, io, options);
   const { dir, changed } = await publish(made, io, options);
   if (json)
     io.stdout(`${JSON.stringify({ type: "release", dir, changed, drift: made.drift, time: new Date().toISOString() })}\n`);
@@ -74,12 +86,18 @@ function quickTargets({ outputs }: Plan): readonly OutputRef[] {
   return Object.entries(outputs).flatMap(([name, ref]) => (isQuick(mediumOf(name)) ? [ref] : []));
 }
 
-async function buildWith(reporter: Reporter, recipe: string, io: CommandIo, { designation }: PublishOptions): Promise<Build> {
+async function buildWith(
+  reporter: Reporter,
+  { recipe, engine }: Pick<Arguments, "recipe" | "engine">,
+  io: CommandIo,
+  { designation }: PublishOptions,
+): Promise<Build> {
   const notice = (message: string) => reporter.report({ type: "notice", level: "info", message, time: new Date().toISOString() });
   try {
     return await build({
       top: io.top,
       recipe,
+      engine,
       env: io.env,
       channel: designation === "dev" ? "dev" : "release",
       designation,

@@ -53,6 +53,7 @@ export const engineErrors = {
     meaning: "The cache could not be locked.",
     fix: "Check that util-linux is installed and that the cache folder is writable and has free space.",
   },
+  ENGINE_UNKNOWN: { exit: 2, meaning: "There is no engine of this name.", fix: "Use --engine local, dagger or auto." },
   CACHE_USAGE: {
     exit: 2,
     meaning: "A cache or step command was called in a wrong way.",
