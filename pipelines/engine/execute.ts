@@ -25,26 +25,29 @@ export interface ExecuteContext {
 
 /** Where a step's program runs: all that differs between engines. */
 export interface StepRunner {
-  /** The engine's name in records. */
-  readonly name: string;
   /** Called before the first step that must run; an engine that cannot run any says so here. */
   check(): Promise<void>;
   /** Brings what the step reads to where it runs. */
-  prepare(context: ExecuteContext, resolved: ResolvedStep): Promise<RunStep>;
+  prepare(context: ExecuteContext, resolved: ResolvedStep): Promise<PreparedStep>;
 }
 
-/**
- * Runs the step's program, filling `<folder>/out` and the log with what it prints.
- * @returns the exit status, 128 + n after signal n
- */
-export type RunStep = (folder: string, logPath: string) => Promise<number>;
+export interface PreparedStep {
+  /** Name of the engine that runs it, for the record. */
+  readonly engine: string;
+  /**
+   * Runs the step's program, filling `<folder>/out` and the log with what it prints.
+   * @returns the exit status, 128 + n after signal n
+   */
+  run(folder: string, logPath: string): Promise<number>;
+}
 
 export const localRunner: StepRunner = {
-  name: "local",
   check: checkSandbox,
   async prepare(context) {
     const spec = await sandboxOf(context);
-    return (folder, logPath) => runLogged(sandboxCommand(withScratch(spec, folder)), logPath, context.signal);
+    const run = (folder: string, logPath: string) =>
+      runLogged(sandboxCommand(withScratch(spec, folder)), logPath, context.signal);
+    return { engine: "local", run };
   },
 };
 
@@ -56,19 +59,19 @@ export async function executeStep(context: ExecuteContext, resolved: ResolvedSte
   const { cache, step, report } = context;
   const logPath = cache.logPath(step.id);
   await mkdir(dirname(logPath), { recursive: true });
-  const run = await runner.prepare(context, resolved);
+  const prepared = await runner.prepare(context, resolved);
   const startedOn = new Date().toISOString();
   report({ type: "step-started", step: step.id, title: step.title, time: startedOn });
   const folder = await makeStepFolder(context.temporary);
   try {
-    const status = await run(folder, logPath);
+    const status = await prepared.run(folder, logPath);
     if (status !== 0) throw stepFailed(step, status, logPath);
     const entry = join(folder, "entry");
     const outputs = await collectOutputs(step, join(folder, "out"), entry);
     const finishedOn = new Date().toISOString();
     const { key, inputs } = resolved;
     const made = { id: step.id, key, step, inputs, outputs, startedOn, finishedOn };
-    const record = { ...made, cached: false, engine: runner.name, drift: [] };
+    const record = { ...made, cached: false, engine: prepared.engine, drift: [] };
     await cache.publish(record, entry);
     return record;
   } finally {

@@ -22,6 +22,14 @@ export async function answerOf<T>(call: Promise<T>, what: string): Promise<T> {
   }
 }
 
+/** The same for a text: the SDK passes on whatever the server sent. @throws DaggerError DAGGER_QUERY_FAILED */
+export async function textOf(call: Promise<string>, what: string): Promise<string> {
+  const answer: unknown = await answerOf(call, what);
+  if (typeof answer !== "string")
+    throw new DaggerError("DAGGER_QUERY_FAILED", { expected: `a text from ${what}`, actual: `a value of type ${typeof answer}` });
+  return answer;
+}
+
 /** The transport's own error lies under the SDK's wrappers. */
 function codedCause(error: unknown): CodedError | undefined {
   let current: unknown = error;

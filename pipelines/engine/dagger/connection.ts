@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { answerOf, printable } from "./answers.ts";
+import { printable, textOf } from "./answers.ts";
 import { findEngine } from "./discover.ts";
 import { DaggerError } from "./errors.ts";
 import { type Launcher, makeLauncher } from "./launcher.ts";
@@ -91,8 +91,8 @@ const PLATFORMS: Readonly<Record<string, string>> = { x64: "linux/amd64", arm64:
 
 /** @throws DaggerError DAGGER_PLATFORM, DAGGER_QUERY_FAILED */
 async function checkEngine(client: SdkClient, notice: (line: string) => void): Promise<void> {
-  const version = printable(await answerOf(client.version(), "the question for the engine's version"));
-  const platform = printable(await answerOf(client.defaultPlatform(), "the question for the engine's platform"));
+  const version = printable(await textOf(client.version(), "the question for the engine's version"));
+  const platform = printable(await textOf(client.defaultPlatform(), "the question for the engine's platform"));
   const expected = PLATFORMS[process.arch] ?? process.arch;
   // "linux/arm64/v8" is arm64 too.
   if (platform !== expected && !platform.startsWith(`${expected}/`))

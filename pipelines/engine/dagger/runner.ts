@@ -2,10 +2,10 @@ import { randomUUID } from "node:crypto";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { EngineError } from "../errors.ts";
-import { type ExecuteContext, localRunner, type RunStep, type StepRunner, sandboxOf } from "../execute.ts";
+import { type ExecuteContext, localRunner, type PreparedStep, type StepRunner, sandboxOf } from "../execute.ts";
 import type { ResolvedStep } from "../resolve.ts";
 import { type Bind, sandboxCommand } from "../sandbox.ts";
-import { answerOf, printable } from "./answers.ts";
+import { answerOf, printable, textOf } from "./answers.ts";
 import type { Connection, StepClient } from "./connection.ts";
 import { DaggerError } from "./errors.ts";
 import { PACK_OPTIONS, pack, unpack } from "./pack.ts";
@@ -24,7 +24,6 @@ export function createDaggerRunner({ connection, hostToolsPath }: DaggerRunnerOp
   const trees = createTrees(connection);
   const runsHere = (context: ExecuteContext): boolean => context.step.tools.kind === "host" && hostToolsPath === undefined;
   return {
-    name: "dagger",
     check: async () => {},
     async prepare(context, resolved) {
       if (runsHere(context)) {
@@ -60,7 +59,7 @@ interface There extends StepClient {
   readonly hostToolsPath: string | undefined;
 }
 
-async function prepareThere(context: ExecuteContext, { key }: ResolvedStep, there: There): Promise<RunStep> {
+async function prepareThere(context: ExecuteContext, { key }: ResolvedStep, there: There): Promise<PreparedStep> {
   const { trees, hostToolsPath } = there;
   const spec = await sandboxOf(context);
   const treeRoot = spec.root.kind === "tree" ? spec.root.path : hostToolsPath;
@@ -73,7 +72,7 @@ async function prepareThere(context: ExecuteContext, { key }: ResolvedStep, ther
   const done = withTools
     .withEnvVariable("SECAI_STEP", key)
     .withExec(stepArguments(PACK_OPTIONS, command), { insecureRootCapabilities: true });
-  return (folder, logPath) => runThere(done, context, folder, logPath);
+  return { engine: "dagger", run: (folder, logPath) => runThere(done, context, folder, logPath) };
 }
 
 const scratch: readonly Bind[] = ["out", "tmp"].map((name) => ({
@@ -112,7 +111,7 @@ async function runThere(done: SdkContainer, { step, signal }: ExecuteContext, fo
   const packed = join(folder, "out.tar");
   try {
     await answerOf(done.file(RESULT_FILE).export(packed), `step ${step.id}`);
-    await writeFile(logPath, await answerOf(done.stdout(), `the log of step ${step.id}`));
+    await writeFile(logPath, await textOf(done.stdout(), `the log of step ${step.id}`));
   } catch (error) {
     const failed = execErrorOf(error);
     if (failed === undefined) throw error;
