@@ -2,7 +2,7 @@ import { relative } from "node:path";
 import { parseArgs } from "node:util";
 import { DISK_FILE, mediumOf, QCOW2_FILE } from "@secai/formats/release-layout";
 import { type Build, build } from "@secai/pipelines/build";
-import { type EngineName, parseEngineName } from "@secai/pipelines/engine/choose";
+import { type EngineName, parseEngineName, parseJobs } from "@secai/pipelines/engine/choose";
 import type { CommandIo } from "@secai/pipelines/io";
 import { prepare } from "@secai/pipelines/prepare";
 import { chooseReporter, createReporter, type Reporter } from "@secai/pipelines/progress/reporter";
@@ -10,7 +10,7 @@ import type { OutputRef, Plan } from "@secai/pipelines/step";
 import { releaseSummary } from "@secai/pipelines/summary";
 import { type PublishOptions, publish, releaseDirectory } from "./publish-build.ts";
 
-const imageHelp = `secai image [RECIPE] [--engine ENGINE] [--json]
+const imageHelp = `secai image [RECIPE] [--engine ENGINE] [--jobs N] [--json]
 
 Builds the image of a recipe, predicts its measurements, signs everything and verifies the result. RECIPE: an id or a file; default debian-13.
 The release appears at out/RECIPE/VERSION; steps whose inputs did not change come from the cache. Development keys are made at first use.
@@ -18,6 +18,7 @@ The release appears at out/RECIPE/VERSION; steps whose inputs did not change com
   --engine local   in sandboxes of this machine (default)
   --engine dagger  in containers of a Dagger engine: a running session, or the one that the dagger CLI reaches
   --engine auto    dagger when the environment points at one, else local
+  --jobs N         steps that run at once, 1 to 64; default: one a core of this machine
   --json           progress and result as one JSON event a line on standard output
 
 Examples:
@@ -26,13 +27,14 @@ Examples:
   secai image recipes/debian-13.yaml --json
 `;
 
-const releaseHelp = `secai release build [RECIPE] [--apply] [--engine ENGINE] [--json]
+const releaseHelp = `secai release build [RECIPE] [--apply] [--engine ENGINE] [--jobs N] [--json]
 
 Like \`secai image\`, but a candidate for others: with every medium of the recipe, and refused when a locked package has left every mirror. A
 release is made from its lock or not at all. Without --apply it says what it would build.
 
   --apply          build, sign and place it
   --engine ENGINE  local, dagger or auto, as for \`secai image\`
+  --jobs N         steps that run at once, 1 to 64; default: one a core of this machine
   --json           progress and result as one JSON event a line on standard output
 
 Examples:
@@ -45,9 +47,10 @@ interface Arguments {
   readonly json: boolean;
   readonly apply: boolean;
   readonly engine: EngineName;
+  readonly jobs: number | undefined;
 }
 
-/** What was asked for, or the exit status when there is nothing to do. @throws EngineError ENGINE_UNKNOWN */
+/** What was asked for, or the exit status when there is nothing to do. @throws EngineError ENGINE_UNKNOWN, JOBS_INVALID */
 function parse(args: string[], io: CommandIo, help: string): Arguments | number {
   const { values, positionals } = parseArgs({
     args,
@@ -56,6 +59,7 @@ function parse(args: string[], io: CommandIo, help: string): Arguments | number 
       json: { type: "boolean" },
       apply: { type: "boolean" },
       engine: { type: "string", default: "local" },
+      jobs: { type: "string" },
       help: { type: "boolean", short: "h" },
     },
   });
@@ -64,13 +68,14 @@ function parse(args: string[], io: CommandIo, help: string): Arguments | number 
     return values.help === true ? 0 : 2;
   }
   const engine = parseEngineName(values.engine);
-  return { recipe: positionals[0] ?? "debian-13", json: values.json === true, apply: values.apply === true, engine };
+  const jobs = values.jobs === undefined ? undefined : parseJobs(values.jobs);
+  return { recipe: positionals[0] ?? "debian-13", json: values.json === true, apply: values.apply === true, engine, jobs };
 }
 
-async function runBuild({ recipe, json, engine }: Arguments, io: CommandIo, options: PublishOptions): Promise<number> {
+async function runBuild({ recipe, json, engine, jobs }: Arguments, io: CommandIo, options: PublishOptions): Promise<number> {
   const started = Date.now();
   const reporter = createReporter(chooseReporter(json ? process.stdout : process.stderr, io.env, json));
-  const made = await buildWith(reporter, { recipe, engine }, io, options);
+  const made = await buildWith(reporter, { recipe, engine, jobs }, io, options);
   const { dir, changed } = await publish(made, io, options);
   if (json)
     io.stdout(`${JSON.stringify({ type: "release", dir, changed, drift: made.drift, time: new Date().toISOString() })}\n`);
@@ -88,7 +93,7 @@ function quickTargets({ outputs }: Plan): readonly OutputRef[] {
 
 async function buildWith(
   reporter: Reporter,
-  { recipe, engine }: Pick<Arguments, "recipe" | "engine">,
+  { recipe, engine, jobs }: Pick<Arguments, "recipe" | "engine" | "jobs">,
   io: CommandIo,
   { designation }: PublishOptions,
 ): Promise<Build> {
@@ -98,6 +103,7 @@ async function buildWith(
       top: io.top,
       recipe,
       engine,
+      ...(jobs !== undefined && { parallelism: jobs }),
       env: io.env,
       channel: designation === "dev" ? "dev" : "release",
       designation,

@@ -22,6 +22,11 @@ export const engineErrors = {
     fix: "Run the command again without editing the files meanwhile.",
   },
   STEP_UNKNOWN: { exit: 2, meaning: "The plan has no step of this name.", fix: "List the steps with `scripts/secai plan`." },
+  STEP_NOT_RECORDED: {
+    exit: 3,
+    meaning: "A step of the plan has never run with its present inputs, so its time is not known.",
+    fix: "Build the recipe once with every output: `scripts/secai release build RECIPE --apply`.",
+  },
   PLAN_INVALID: {
     exit: 70,
     meaning: "A plan refers to something it does not hold, or its steps are not in an order in which they can run.",
@@ -54,6 +59,11 @@ export const engineErrors = {
     fix: "Check that util-linux is installed and that the cache folder is writable and has free space.",
   },
   ENGINE_UNKNOWN: { exit: 2, meaning: "There is no engine of this name.", fix: "Use --engine local, dagger or auto." },
+  JOBS_INVALID: {
+    exit: 2,
+    meaning: "The number of steps that may run at once is not one from 1 to 64.",
+    fix: "Use --jobs with such a number.",
+  },
   CACHE_USAGE: {
     exit: 2,
     meaning: "A cache or step command was called in a wrong way.",

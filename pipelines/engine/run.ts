@@ -11,8 +11,8 @@ import { removeTree } from "./remove.ts";
 import { type HostTools, neededSteps, resolveStep } from "./resolve.ts";
 import { SANDBOX_REVISION } from "./sandbox.ts";
 
-/** Part of each cache key of this engine. */
-const SANDBOX = `bubblewrap-${SANDBOX_REVISION}`;
+/** Part of each cache key: both engines run steps in it. */
+export const SANDBOX = `bubblewrap-${SANDBOX_REVISION}`;
 
 export interface RunContext extends Surroundings {
   readonly cache: Cache;
