@@ -52,7 +52,7 @@ function planDot({ steps }: Plan): string {
 
 const WORKERS = [1, 2, 4, 8, 16] as const;
 
-function simulationText({ totalMs, criticalMs, criticalPath, byWorkers }: Simulation): string {
+function simulationText({ totalMs, criticalMs, criticalPath, byWorkers }: Simulation, missing: readonly string[]): string {
   const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
   const rows = byWorkers.map(
     ({ workers, wallMs }) => `  ${String(workers).padStart(2)} workers ${seconds(wallMs).padStart(9)}\n`,
@@ -60,7 +60,7 @@ function simulationText({ totalMs, criticalMs, criticalPath, byWorkers }: Simula
   const parallelism = criticalMs === 0 ? 1 : totalMs / criticalMs;
   return `all steps ${seconds(totalMs)}, critical path ${seconds(criticalMs)}, parallelism ${parallelism.toFixed(2)}
 ${criticalPath.join(" → ")}
-${rows.join("")}`;
+${rows.join("")}${missing.length === 0 ? "" : `without steps that never ran as they are now: ${missing.join(", ")}\n`}`;
 }
 
 /** `secai plan`. @throws EngineError STEP_NOT_RECORDED, and RecipeError, LockError, PipelineError */
@@ -86,8 +86,9 @@ export async function runPlan(args: string[], io: CommandIo): Promise<number> {
     notice: (text) => io.stderr(`${text}\n`),
   });
   if (values.simulate === true) {
-    const simulation = simulate(timedSteps(await recordedSteps(plan, createCache(cacheDir))), WORKERS);
-    io.stdout(values.json === true ? `${JSON.stringify(simulation)}\n` : simulationText(simulation));
+    const { records, missing } = await recordedSteps(plan, createCache(cacheDir));
+    const simulation = simulate(timedSteps(records), WORKERS);
+    io.stdout(values.json === true ? `${JSON.stringify({ ...simulation, missing })}\n` : simulationText(simulation, missing));
     return 0;
   }
   io.stdout(values.json === true ? `${JSON.stringify(plan, null, 2)}\n` : values.dot === true ? planDot(plan) : planText(plan));

@@ -24,8 +24,8 @@ export const engineErrors = {
   STEP_UNKNOWN: { exit: 2, meaning: "The plan has no step of this name.", fix: "List the steps with `scripts/secai plan`." },
   STEP_NOT_RECORDED: {
     exit: 3,
-    meaning: "A step of the plan has never run with its present inputs, so its time is not known.",
-    fix: "Build the recipe once with every output: `scripts/secai release build RECIPE --apply`.",
+    meaning: "No step of the plan has ever run with its present inputs, so no time is known.",
+    fix: "Build the recipe once: `scripts/secai image RECIPE`.",
   },
   PLAN_INVALID: {
     exit: 70,

@@ -6,11 +6,19 @@ import { neededSteps, resolveStep } from "./resolve.ts";
 import { SANDBOX } from "./run.ts";
 import type { TimedStep } from "./simulate.ts";
 
+export interface Recorded {
+  /** In plan order. */
+  readonly records: readonly StepRecord[];
+  /** Steps that never ran with their present inputs, or need such a step. */
+  readonly missing: readonly string[];
+}
+
 /**
- * The cached record of every step of a plan, in plan order, without running anything.
- * @throws EngineError STEP_NOT_RECORDED for the first step that has none, PLAN_INVALID
+ * The cached records of a plan's steps, without running anything.
+ * @throws EngineError STEP_NOT_RECORDED when there is none at all, PLAN_INVALID
  */
-export async function recordedSteps(plan: Plan, cache: Cache): Promise<StepRecord[]> {
+export async function recordedSteps(plan: Plan, cache: Cache): Promise<Recorded> {
+  const missing: string[] = [];
   const records = new Map<string, StepRecord>();
   const lookup = ({ step, output }: OutputRef) => {
     const found = records.get(step)?.outputs[output];
@@ -22,12 +30,14 @@ export async function recordedSteps(plan: Plan, cache: Cache): Promise<StepRecor
     plan,
     Object.values(plan.outputs).map((ref) => ref.step),
   )) {
-    const record = await cache.lookup(resolveStep(plan, step, lookup, SANDBOX).key);
-    if (record === undefined)
-      throw new EngineError("STEP_NOT_RECORDED", { expected: `a record of step ${step.id}`, actual: "none" });
-    records.set(step.id, { ...record, id: step.id, step });
+    const known = dependenciesOf(step).every((id) => records.has(id));
+    const record = known ? await cache.lookup(resolveStep(plan, step, lookup, SANDBOX).key) : undefined;
+    if (record === undefined) missing.push(step.id);
+    else records.set(step.id, { ...record, id: step.id, step });
   }
-  return [...records.values()];
+  if (records.size === 0)
+    throw new EngineError("STEP_NOT_RECORDED", { expected: "a record of at least one step", actual: "none" });
+  return { records: [...records.values()], missing };
 }
 
 /** How long each step took when it really ran. */
