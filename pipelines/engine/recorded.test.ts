@@ -1,5 +1,5 @@
+import { type Sha256, sha256 } from "@secai/formats/digest";
 import { expect, test } from "vitest";
-import { type Sha256, sha256 } from "../../attest/formats/digest.ts";
 import type { ExecStep, Plan, StepRecord } from "../step.ts";
 import type { Cache } from "./cache.ts";
 import { recordedSteps, timedSteps } from "./recorded.ts";
