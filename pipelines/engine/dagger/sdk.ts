@@ -60,7 +60,7 @@ const INSTALL_LIMIT_MS = 10 * 60_000;
 const ENTRY = "node_modules/@dagger.io/dagger/dist/src/index.js";
 
 /**
- * Loads the SDK, installing it at first use: it is 191 packages and 160 MB that no other command needs, see docs/decisions/0007.
+ * Loads the SDK, installing it at first use: it is 191 packages and 160 MB that no other command needs, see docs/decisions/0009.
  * @param notice told in one line when it is installed
  * @throws DaggerError DAGGER_SDK_MISSING, DAGGER_SDK_UNKNOWN
  */
