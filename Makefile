@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help image boot test acceptance adversarial reproducible verify-release release bench lint clean
+.PHONY: help image boot test acceptance media adversarial reproducible verify-release release bench lint clean
 RECIPE ?= debian-13
 # The newest release directory.
 DIR ?= $(patsubst %/,%,$(dir $(firstword $(shell ls -t out/*/*/RELEASE_MANIFEST.json 2>/dev/null))))
@@ -13,6 +13,8 @@ test: ## everything: lint, unit, contract, image, reproducible, acceptance, the 
 	@npm run --silent test
 acceptance: ## boot the built image and check that every documented path works
 	@npm run --silent acceptance
+media: ## boot every medium of the newest release, and install from the ISO
+	@npm run --silent media
 adversarial: ## attack the built image; each attack must meet its named refusal
 	@npm run --silent adversarial
 reproducible: ## build the image again elsewhere and compare every byte

@@ -20,7 +20,7 @@ import {
   treeStep,
   ukiStep,
 } from "./steps/image.ts";
-import { ociStep, ovaStep } from "./steps/media.ts";
+import { isoStep, ociStep, ovaStep } from "./steps/media.ts";
 import { fetchStep, rootStep, toolRoot } from "./steps/root.ts";
 
 /** Public halves of the keys as the plan sees them; private ones stay with the engine. */
@@ -52,9 +52,9 @@ const kitServices = { credentials: "services-src/kit/programs/credentials.ts" } 
 
 const text = (content: string) => ({ kind: "text", content }) as const;
 
-/** A stable UUID for everything on the disk that needs one (RFC 9562, version 8). */
-function seedOf(recipe: Recipe): string {
-  const hex = createHash("sha256").update(`secai disk ${recipe.id} ${recipe.version}`).digest("hex");
+/** A stable UUID for everything on a disk or medium that needs one (RFC 9562, version 8). */
+function seedOf(recipe: Pick<Recipe, "id" | "version">, what: "disk" | "installer"): string {
+  const hex = createHash("sha256").update(`secai ${what} ${recipe.id} ${recipe.version}`).digest("hex");
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
@@ -119,15 +119,18 @@ export function bundlePaths(recipe: Recipe): readonly (readonly [string, string]
   return bundleNames(recipe).map((name) => [path(name), `bundle.${name}`]);
 }
 
+function bootKeys({ publicFiles, identity }: PlanKeys): BootKeys {
+  return {
+    dbCertificate: text(publicFiles["db.crt"]),
+    pcrPublicKey: text(publicFiles["pcr.pub"]),
+    dbKey: { name: "db.key", identity: identity("db.key") },
+    pcrKey: { name: "pcr.key", identity: identity("pcr.key") },
+  };
+}
+
 function imageSteps({ recipe, lock, keys, sourceDateEpoch, designation }: PlanInputs): Step[] {
   const common = { version: recipe.version, sourceDateEpoch };
   const { publicFiles } = keys;
-  const bootKeys: BootKeys = {
-    dbCertificate: text(publicFiles["db.crt"]),
-    pcrPublicKey: text(publicFiles["pcr.pub"]),
-    dbKey: { name: "db.key", identity: keys.identity("db.key") },
-    pcrKey: { name: "pcr.key", identity: keys.identity("pcr.key") },
-  };
   const certificates = {
     "PK.crt": text(publicFiles["PK.crt"]),
     "KEK.crt": text(publicFiles["KEK.crt"]),
@@ -151,10 +154,10 @@ function imageSteps({ recipe, lock, keys, sourceDateEpoch, designation }: PlanIn
       modules: recipe.initrd.modules,
     }),
     sealStep(common),
-    ukiStep({ ...common, kernelArguments: recipe.kernelArguments, keys: bootKeys }),
+    ukiStep({ ...common, kernelArguments: recipe.kernelArguments, keys: bootKeys(keys) }),
     measureStep({ ...common, designation: designation ?? "dev", certificates }),
     baselineStep({ ...common, kernelArguments: recipe.kernelArguments }),
-    diskStep({ ...common, seed: seedOf(recipe), ...recipe.disk }),
+    diskStep({ ...common, seed: seedOf(recipe, "disk"), ...recipe.disk }),
     imageSbomStep({
       ...common,
       lock: text(canonicalJson(lock)),
@@ -163,6 +166,20 @@ function imageSteps({ recipe, lock, keys, sourceDateEpoch, designation }: PlanIn
       cycloneDx: recipe.cycloneDx ?? "1.6",
     }),
   ];
+}
+
+function installerStep(
+  { version, overlays, kernelArguments, disk, ...recipe }: Recipe,
+  keys: PlanKeys,
+  sourceDateEpoch: number,
+): Step {
+  return isoStep({
+    ...{ version, overlays, kernelArguments, sourceDateEpoch, keys: bootKeys(keys) },
+    list: "image/installer.files",
+    installerOverlay: "image/installer",
+    seed: seedOf({ ...recipe, version }, "installer"),
+    minimumGiB: disk.imageGiB,
+  });
 }
 
 /**
@@ -180,6 +197,7 @@ const media: Readonly<Record<OutputKind, Readonly<Record<string, OutputRef>>>> =
   "raw.zst": { "disk.raw.zst": outputOf("disk", "raw") },
   qcow2: { "disk.qcow2": outputOf("disk", "qcow2") },
   ova: { "disk.ova": outputOf("ova", "ova") },
+  iso: { "installer.iso": outputOf("iso", "iso") },
   oci: {
     "oci/oci-layout": outputOf("oci", "layout"),
     "oci/index.json": outputOf("oci", "index"),
@@ -193,12 +211,13 @@ const media: Readonly<Record<OutputKind, Readonly<Record<string, OutputRef>>>> =
 const IMAGE_LICENSES = "Apache-2.0 AND LicenseRef-distribution";
 
 /** What packs the finished image once more, for those who want it that way. */
-function mediaSteps({ recipe, sourceDateEpoch }: PlanInputs): Step[] {
+function mediaSteps({ recipe, keys, sourceDateEpoch }: PlanInputs): Step[] {
   const common = { title: recipe.title, version: recipe.version, sourceDateEpoch };
   const wanted = new Set(recipe.outputs);
   return [
     ...(wanted.has("oci") ? [ociStep({ ...common, licenses: IMAGE_LICENSES })] : []),
     ...(wanted.has("ova") ? [ovaStep({ ...common, name: "secai-os", cpus: 4, memoryMiB: 8192 })] : []),
+    ...(wanted.has("iso") ? [installerStep(recipe, keys, sourceDateEpoch)] : []),
   ];
 }
 

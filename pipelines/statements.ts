@@ -4,6 +4,7 @@ import { canonicalJson } from "@secai/formats/canonical-json";
 import type { Designation } from "@secai/formats/designation";
 import { type Sha256, sha256 } from "@secai/formats/digest";
 import { buildProvenance, type Provenance, type Resource } from "@secai/formats/provenance";
+import { OCI_INDEX_FILE } from "@secai/formats/release-layout";
 import { type Statement, subjectOf } from "@secai/formats/statement";
 import { LOCAL_BUILDER_ID } from "@secai/formats/uris";
 import type { RunResult } from "./engine/engine.ts";
@@ -140,6 +141,9 @@ export function provenanceOf(
       startedOn: time(records, ({ startedOn }) => startedOn)[0] ?? "",
       finishedOn: time(records, ({ finishedOn }) => finishedOn).at(-1) ?? "",
     },
-    subjects: [...releaseFiles(plan, records)].map(([name, { digest }]) => subjectOf(name, digest)),
+    // Signatures of the OCI image are added to its index later; the manifest that it names is a subject.
+    subjects: [...releaseFiles(plan, records)]
+      .filter(([name]) => name !== OCI_INDEX_FILE)
+      .map(([name, { digest }]) => subjectOf(name, digest)),
   });
 }

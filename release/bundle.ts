@@ -1,12 +1,13 @@
 import { join } from "node:path";
 import type { Sha256 } from "@secai/formats/digest";
 import type { ListedFile, ManifestFacts } from "@secai/formats/manifest";
+import { OCI_INDEX_FILE } from "@secai/formats/release-layout";
 import type { KnownFiles } from "@secai/verify/inventory";
 import type { Report } from "@secai/verify/report";
 import { ReleaseError } from "./errors.ts";
 import { buildInPlaceOf, placeFile, type Source } from "./place.ts";
 import { inputsOf, sealRelease } from "./seal.ts";
-import { openSigners, placeKeyFiles } from "./signers.ts";
+import { openSigners, placeKeyFiles, signImageLayout } from "./signers.ts";
 
 /** Public halves that every release shows; taken from the keys directory where the build did not write them. */
 const PUBLIC_KEYS = ["PK.crt", "KEK.crt", "db.crt", "pcr.pub"] as const;
@@ -44,6 +45,7 @@ export async function finishRelease(options: FinishOptions): Promise<FinishedRel
   return buildInPlaceOf(options.out, async (dir) => {
     await placeInputs(dir, options);
     await placeKeyFiles(dir, signers);
+    await signImageLayout(dir, signers);
     const inputs = await inputsOf(dir);
     requireRecorded(inputs, options.records ?? {});
     const { report, files } = await sealRelease(dir, inputs, { ...options, signers });
@@ -65,6 +67,8 @@ async function placeInputs(dir: string, { files, keysDir, link }: FinishOptions)
 
 function requireRecorded(inputs: KnownFiles, records: NonNullable<FinishOptions["records"]>): void {
   for (const [name, record] of Object.entries(records)) {
+    // Signing the OCI image adds entries to its index; the manifest that the index names is compared.
+    if (name === OCI_INDEX_FILE) continue;
     const file = inputs.get(name);
     if (file?.sha256 !== record.sha256 || file.size !== record.size) {
       throw new ReleaseError("RELEASE_INPUT_CHANGED", {

@@ -6,7 +6,7 @@ import { isFurtherBundle, MANIFEST_FILE, placeOf, type Role, signedFileOf } from
 import type { FinishedRelease } from "./bundle.ts";
 import { buildInPlaceOf } from "./place.ts";
 import { inputsOf, type SealOptions, sealRelease } from "./seal.ts";
-import { placeKeyFiles } from "./signers.ts";
+import { placeKeyFiles, signImageLayout } from "./signers.ts";
 
 /** Files that list, sign or date the others: made anew whenever something else changes. */
 function isSeal(name: string): boolean {
@@ -39,6 +39,7 @@ export async function remakeRelease(
   return buildInPlaceOf(out, async (dir) => {
     await copyContents(from, dir);
     await placeKeyFiles(dir, options.signers);
+    await signImageLayout(dir, options.signers);
     await change(dir);
     const kept = {
       designation: before.designation,

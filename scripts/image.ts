@@ -10,11 +10,12 @@ import type { OutputRef, Plan } from "@secai/pipelines/step";
 import { releaseSummary } from "@secai/pipelines/summary";
 import { type PublishOptions, publish, releaseDirectory } from "./publish-build.ts";
 
-const imageHelp = `secai image [RECIPE] [--engine ENGINE] [--jobs N] [--json]
+const imageHelp = `secai image [RECIPE] [--all-media] [--engine ENGINE] [--jobs N] [--json]
 
 Builds the image of a recipe, predicts its measurements, signs everything and verifies the result. RECIPE: an id or a file; default debian-13.
 The release appears at out/RECIPE/VERSION; steps whose inputs did not change come from the cache. Development keys are made at first use.
 
+  --all-media      also what takes longer than an edit should: OVA, OCI layout, installer ISO
   --engine local   in sandboxes of this machine (default)
   --engine dagger  in containers of a Dagger engine: a running session, or the one that the dagger CLI reaches
   --engine auto    dagger when the environment points at one, else local
@@ -23,6 +24,7 @@ The release appears at out/RECIPE/VERSION; steps whose inputs did not change com
 
 Examples:
   secai image
+  secai image debian-13 --all-media
   secai image debian-13 --engine dagger
   secai image recipes/debian-13.yaml --json
 `;
@@ -48,6 +50,7 @@ interface Arguments {
   readonly apply: boolean;
   readonly engine: EngineName;
   readonly jobs: number | undefined;
+  readonly allMedia: boolean;
 }
 
 /** What was asked for, or the exit status when there is nothing to do. @throws EngineError ENGINE_UNKNOWN, JOBS_INVALID */
@@ -60,6 +63,7 @@ function parse(args: string[], io: CommandIo, help: string): Arguments | number 
       apply: { type: "boolean" },
       engine: { type: "string", default: "local" },
       jobs: { type: "string" },
+      "all-media": { type: "boolean" },
       help: { type: "boolean", short: "h" },
     },
   });
@@ -67,15 +71,22 @@ function parse(args: string[], io: CommandIo, help: string): Arguments | number 
     (values.help === true ? io.stdout : io.stderr)(help);
     return values.help === true ? 0 : 2;
   }
-  const engine = parseEngineName(values.engine);
   const jobs = values.jobs === undefined ? undefined : parseJobs(values.jobs);
-  return { recipe: positionals[0] ?? "debian-13", json: values.json === true, apply: values.apply === true, engine, jobs };
+  return {
+    recipe: positionals[0] ?? "debian-13",
+    json: values.json === true,
+    apply: values.apply === true,
+    engine: parseEngineName(values.engine),
+    jobs,
+    allMedia: values["all-media"] === true,
+  };
 }
 
-async function runBuild({ recipe, json, engine, jobs }: Arguments, io: CommandIo, options: PublishOptions): Promise<number> {
+async function runBuild(asked: Arguments, io: CommandIo, options: PublishOptions): Promise<number> {
+  const { json } = asked;
   const started = Date.now();
   const reporter = createReporter(chooseReporter(json ? process.stdout : process.stderr, io.env, json));
-  const made = await buildWith(reporter, { recipe, engine, jobs }, io, options);
+  const made = await buildWith(reporter, asked, io, options);
   const { dir, changed } = await publish(made, io, options);
   if (json)
     io.stdout(`${JSON.stringify({ type: "release", dir, changed, drift: made.drift, time: new Date().toISOString() })}\n`);
@@ -93,7 +104,7 @@ function quickTargets({ outputs }: Plan): readonly OutputRef[] {
 
 async function buildWith(
   reporter: Reporter,
-  { recipe, engine, jobs }: Pick<Arguments, "recipe" | "engine" | "jobs">,
+  { recipe, engine, jobs, allMedia }: Arguments,
   io: CommandIo,
   { designation }: PublishOptions,
 ): Promise<Build> {
@@ -109,7 +120,7 @@ async function buildWith(
       designation,
       notice,
       report: reporter.report,
-      ...(designation === "dev" && { targets: quickTargets }),
+      ...(!allMedia && { targets: quickTargets }),
       ...(io.signal === undefined ? {} : { signal: io.signal }),
     });
   } finally {
@@ -123,7 +134,7 @@ export async function runImage(args: string[], io: CommandIo): Promise<number> {
   if (typeof asked === "number") return asked;
   return await runBuild(asked, io, {
     designation: "dev",
-    absence: "not made by secai image; secai release build makes every medium",
+    absence: asked.allMedia ? "not an output of this recipe" : "made by secai image --all-media and by secai release build",
   });
 }
 
@@ -131,7 +142,11 @@ export async function runImage(args: string[], io: CommandIo): Promise<number> {
 export async function runReleaseBuild(args: string[], io: CommandIo): Promise<number> {
   const asked = parse(args, io, releaseHelp);
   if (typeof asked === "number") return asked;
-  if (asked.apply) return await runBuild(asked, io, { designation: "candidate", absence: "not an output of this recipe" });
+  if (asked.apply)
+    return await runBuild({ ...asked, allMedia: true }, io, {
+      designation: "candidate",
+      absence: "not an output of this recipe",
+    });
   const { plan } = await prepare({ top: io.top, recipe: asked.recipe, env: io.env, notice: (line) => io.stderr(`${line}\n`) });
   const files = Object.keys(plan.outputs).sort();
   const dir = relative(io.top, releaseDirectory(io.top, plan));

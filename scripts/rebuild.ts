@@ -2,10 +2,10 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { sha256 } from "@secai/formats/digest";
-import { type Provenance, parseProvenance } from "@secai/formats/provenance";
+import { type Provenance, parseProvenance, reproducibleDigest } from "@secai/formats/provenance";
 import type { Rebuild } from "@secai/formats/rebuild";
 import { MANIFEST_FILE, PROVENANCE_FILE } from "@secai/formats/release-layout";
-import { parseStatement } from "@secai/formats/statement";
+import { parseStatement, type Statement } from "@secai/formats/statement";
 import { LOCAL_BUILDER_ID } from "@secai/formats/uris";
 import { type Build, build } from "@secai/pipelines/build";
 import { cacheDirectory } from "@secai/pipelines/engine/command";
@@ -50,6 +50,7 @@ function otherSources(expected: string, actual: string, fix: string): ReleaseErr
 }
 
 interface Original {
+  readonly statement: Statement<Provenance>;
   readonly provenance: Provenance;
   /** Digest of what was built, by file. */
   readonly files: ReadonlyMap<string, string>;
@@ -58,8 +59,10 @@ interface Original {
 
 function readOriginal(dir: string): Original {
   const statement = parseStatement(readFileSync(join(dir, PROVENANCE_FILE)));
+  const provenance = parseProvenance(statement);
   return {
-    provenance: parseProvenance(statement),
+    statement: { ...statement, predicate: provenance },
+    provenance,
     files: new Map(statement.subject.map(({ name, digest }) => [name, digest.sha256])),
     manifestDigest: sha256(readFileSync(join(dir, MANIFEST_FILE))),
   };
@@ -120,11 +123,10 @@ async function buildAgain(original: Original, cacheDir: string, io: CommandIo, j
 }
 
 /** Build keys whose public half is not the one that the release was made with. */
-function otherKeys(original: Original, made: Build, top: string): readonly string[] {
-  const designation = original.provenance.buildDefinition.externalParameters.designation === "dev" ? "dev" : "candidate";
-  const again = digestsOf(parseProvenance(provenanceOf(made, top, designation)));
-  const before = digestsOf(original.provenance);
-  return [...before].filter(([name, digest]) => isKey(name) && again.get(name) !== digest).map(([name]) => name.slice(4).trim());
+function otherKeys(before: Provenance, again: Provenance): readonly string[] {
+  const digests = digestsOf(again);
+  const other = [...digestsOf(before)].filter(([name, digest]) => isKey(name) && digests.get(name) !== digest);
+  return other.map(([name]) => name.slice("key:".length).trim());
 }
 
 /** `secai rebuild`. @throws ReleaseError, GateError, SignError, and what a build throws */
@@ -146,11 +148,14 @@ export async function runRebuild(args: string[], io: CommandIo): Promise<number>
     const actual = new Map(
       [...releaseFiles(made.prepared.plan, made.result.records)].map(([name, { digest }]) => [name, digest]),
     );
-    const comparison = compareBuilds({ expected: original.files, actual, otherKeys: otherKeys(original, made, io.top) });
-    const { recipe, version } = original.provenance.buildDefinition.externalParameters;
+    const { recipe, version, designation } = original.provenance.buildDefinition.externalParameters;
+    const again = provenanceOf(made, io.top, designation);
+    const keys = otherKeys(original.provenance, again.predicate);
+    const comparison = compareBuilds({ expected: original.files, actual, otherKeys: keys });
     const rebuild: Rebuild = {
       ...comparison,
       ...{ recipe: recipe.name, version, manifest: { sha256: original.manifestDigest }, builder: { id: LOCAL_BUILDER_ID } },
+      provenance: { expected: reproducibleDigest(original.statement), actual: reproducibleDigest(again) },
       ...{ startedOn, finishedOn: new Date().toISOString() },
     };
     const out = resolve(values.out ?? `rebuild-${recipe.name}-${version}.sigstore.json`);

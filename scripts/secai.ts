@@ -59,9 +59,17 @@ const commands: Readonly<Record<string, Command>> = {
     sandboxes: true,
     load: async () => (await import("./release.ts")).runRelease,
   },
+  sign: {
+    summary: "sign one file, or a statement about it, with a key, a token or an identity",
+    load: async () => (await import("@secai/release/sign-file/command")).runSignFile,
+  },
   waivers: {
     summary: "check the recorded reasons for vulnerabilities that are none",
     load: async () => (await import("@secai/pipelines/vex/command")).runWaivers,
+  },
+  keys: {
+    summary: "make, replace and revoke the keys that releases are signed with",
+    load: async () => (await import("./keys.ts")).runKeysHere,
   },
   flash: {
     summary: "write a verified image to a disk and read it back",

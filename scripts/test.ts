@@ -39,19 +39,26 @@ const tools: Stage = {
   argv: () => ["scripts/secai.ts", "tools", "machine", "--path"],
 };
 const contract = vitest("contract", ["tools"]);
-const image: Stage = { name: "image", kind: "prepare", needs: [], argv: () => ["scripts/secai.ts", "image", "debian-13"] };
+const image: Stage = {
+  name: "image",
+  kind: "prepare",
+  needs: [],
+  argv: () => ["scripts/secai.ts", "image", "debian-13", "--all-media"],
+};
 const reproducible = program("reproducible", "test/reproducible/main.ts", ["image"]);
 const acceptance = program("acceptance", "test/acceptance/main.ts", ["tools", "image"]);
 const adversarial = program("adversarial", "test/adversarial/main.ts", ["tools", "image"]);
+const media = program("media", "test/media/main.ts", ["tools", "image"]);
 /** The attacks that need no boot of their own, and a few that do: the whole suite takes its time and is `make adversarial`. */
 const adversarialSmoke: Stage = { ...adversarial, argv: (resultFile) => [...adversarial.argv(resultFile), "--smoke"] };
 
 const rings: Readonly<Record<string, readonly Stage[]>> = {
-  all: [lint, unit, tools, contract, image, reproducible, acceptance, adversarialSmoke],
+  all: [lint, unit, tools, contract, image, reproducible, acceptance, media, adversarialSmoke],
   unit: [unit],
   contract: [tools, contract],
   acceptance: [tools, image, acceptance],
   adversarial: [tools, image, adversarial],
+  media: [tools, image, media],
   reproducible: [image, reproducible],
 };
 

@@ -21,13 +21,14 @@ const entry: Json = {
   inclusionProof: {
     rootHash: b64("root"),
     treeSize: "8",
-    checkpoint: { envelope: "log\n8\n" },
+    checkpoint: { envelope: `log\n8\n${b64("root")}\n` },
     logIndex: "7",
     hashes: [b64("hash")],
   },
 };
 const without = (value: Json, ...names: string[]): Json =>
   Object.fromEntries(Object.entries(value).filter(([name]) => !names.includes(name)));
+const proof = entry.inclusionProof as Json;
 const message: Json = {
   messageDigest: { algorithm: "SHA2_256", digest: b64("d".repeat(32)) },
   signature: b64("signature"),
@@ -68,6 +69,12 @@ const refused: readonly (readonly [name: string, value: unknown])[] = [
   ["too many log entries", bundle(V03, { ...hint, tlogEntries: Array(9).fill(entry) })],
   ["a log index that is a number", bundle(V03, { ...hint, tlogEntries: [{ ...entry, logIndex: 7 }] })],
   ["a log index below zero", bundle(V03, { ...hint, tlogEntries: [{ ...entry, logIndex: "-1" }] })],
+  [
+    "a proof of another root",
+    bundle(V03, { ...hint, tlogEntries: [{ ...entry, inclusionProof: { ...proof, rootHash: b64("Root") } }] }),
+  ],
+  ["a proof of another size", bundle(V03, { ...hint, tlogEntries: [{ ...entry, inclusionProof: { ...proof, treeSize: "9" } }] })],
+  ["a proof of no size", bundle(V03, { ...hint, tlogEntries: [{ ...entry, inclusionProof: without(proof, "treeSize") }] })],
   ["an unknown member", { ...bundle(V03, hint), more: 1 }],
   ["an unknown member of the material", bundle(V03, { ...hint, more: 1 })],
   ["an unknown member of a log entry", bundle(V03, { ...hint, tlogEntries: [{ ...entry, more: 1 }] })],
@@ -79,12 +86,12 @@ for (const [name, value] of refused) {
 }
 
 test("parseForeignBundle refuses base64 that is not canonical, wherever it stands", () => {
-  const proof = { ...(entry.inclusionProof as Json), rootHash: "YR==" };
+  const spare = { ...proof, rootHash: "YR==" };
   for (const value of [
     bundle(V03, { certificate: { rawBytes: "YR==" } }),
     bundle(V03, { ...hint, timestampVerificationData: { rfc3161Timestamps: [{ signedTimestamp: "YQ" }] } }),
     bundle(V03, { ...hint, tlogEntries: [{ ...entry, canonicalizedBody: "Y Q==" }] }),
-    bundle(V03, { ...hint, tlogEntries: [{ ...entry, inclusionProof: proof }] }),
+    bundle(V03, { ...hint, tlogEntries: [{ ...entry, inclusionProof: spare }] }),
   ])
     assert.throws(() => read(value), { code: "BASE64_MALFORMED" });
 });
@@ -112,8 +119,8 @@ test("v0.1 and v0.2 carry a chain, v0.3 one certificate; all are read as data", 
 });
 
 test("zeros that proto3 JSON leaves out are read as zeros", () => {
-  const proof = without(entry.inclusionProof as Json, "logIndex", "hashes");
-  const first = { ...without(entry, "logIndex", "integratedTime", "inclusionPromise"), inclusionProof: proof };
+  const zero = without(proof, "logIndex", "hashes");
+  const first = { ...without(entry, "logIndex", "integratedTime", "inclusionPromise"), inclusionProof: zero };
   const [parsed] = read(bundle(V03, { certificate, tlogEntries: [first] })).evidence.logEntries;
   assert.equal(parsed?.logIndex, "0");
   assert.equal(parsed?.integratedTime, "0");

@@ -37,8 +37,8 @@ const logEntryShape = object(
     integratedTime: number,
     inclusionPromise: object({ signedEntryTimestamp: base64Text(MAX_SIGNATURE_CHARACTERS) }),
     inclusionProof: object(
-      { rootHash: base64Text(64), treeSize: number, checkpoint: object({ envelope: text(/^[^\0]*$/, 16 << 10) }) },
-      { logIndex: number, hashes: list(base64Text(64), { max: MAX_PROOF_HASHES }) },
+      { rootHash: base64Text(64), checkpoint: object({ envelope: text(/^[^\0]*$/, 16 << 10) }) },
+      { treeSize: number, logIndex: number, hashes: list(base64Text(64), { max: MAX_PROOF_HASHES }) },
     ),
   },
 );
@@ -63,6 +63,7 @@ const foreignShape = object(
   { mediaType: literal(...(Object.keys(VERSIONS) as (keyof typeof VERSIONS)[])), verificationMaterial: materialShape },
   { dsseEnvelope: foreignEnvelopeShape, messageSignature: messageShape },
 );
+type InclusionProof = NonNullable<TypeOf<typeof logEntryShape>["inclusionProof"]>;
 type Material = TypeOf<typeof materialShape>;
 type Content = Omit<StatementBundle, "keyHint"> | Omit<MessageBundle, "keyHint">;
 
@@ -150,12 +151,9 @@ function evidenceOf(material: Material): Evidence {
 
 function logEntryOf(entry: TypeOf<typeof logEntryShape>): LogEntry {
   const { inclusionProof, inclusionPromise } = entry;
-  for (const encoded of [
-    inclusionProof?.rootHash ?? "",
-    ...(inclusionProof?.hashes ?? []),
-    inclusionPromise?.signedEntryTimestamp ?? "",
-  ])
-    parseBase64(encoded);
+  const hashes = [...(inclusionProof?.hashes ?? []), inclusionPromise?.signedEntryTimestamp ?? ""];
+  for (const encoded of hashes) parseBase64(encoded);
+  if (inclusionProof !== undefined) requireAgreement(inclusionProof);
   return {
     ...entry.kindVersion,
     logId: parseBase64(entry.logId.keyId),
@@ -165,6 +163,16 @@ function logEntryOf(entry: TypeOf<typeof logEntryShape>): LogEntry {
     hasInclusionProof: inclusionProof !== undefined,
     body: parseBase64(entry.canonicalizedBody),
   };
+}
+
+/**
+ * The log signs its checkpoint (https://github.com/C2SP/C2SP/blob/main/tlog-checkpoint.md: origin, size, root hash), so verifiers read that
+ * one; the proof's own copy of both must say the same.
+ */
+function requireAgreement({ rootHash, treeSize = "0", checkpoint }: InclusionProof): void {
+  const [, size, root] = checkpoint.envelope.split("\n");
+  parseBase64(rootHash);
+  if (root !== rootHash || size !== treeSize) throw mismatch("a proof that agrees with its checkpoint", "another root or size");
 }
 
 const mismatch = (expected: string, actual: string) => new FormatError("SCHEMA_MISMATCH", { expected, actual });

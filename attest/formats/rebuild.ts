@@ -22,6 +22,8 @@ export const rebuildShape = object({
   /** Digest of the RELEASE_MANIFEST.json of the release that was rebuilt. */
   manifest: object({ sha256: sha256Shape }),
   builder: object({ id: uriShape }),
+  /** `reproducibleDigest` of the release's provenance and of the rebuild's: alike when commit, inputs and step outputs are, too. */
+  provenance: object({ expected: sha256Shape, actual: sha256Shape }),
   /** Files that were compared and are the same, by name. */
   same: list(fileNameShape),
   differing: list(differenceShape),

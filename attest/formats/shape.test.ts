@@ -6,7 +6,7 @@ import { dsseBundleShape, messageBundleShape } from "./bundle.ts";
 import { exampleFacts, exampleManifestFacts } from "./example.test-data.ts";
 import { buildManifest, manifestShape } from "./manifest.ts";
 import { buildProvenance, provenanceShape } from "./provenance.ts";
-import { integer, list, literal, object, parseShape, type Shape, table, text } from "./shape.ts";
+import { integer, list, literal, nullable, object, parseShape, type Shape, table, text } from "./shape.ts";
 import { statementShape } from "./statement.ts";
 
 const ajv = new Ajv2020({ strict: true, allowUnionTypes: true });
@@ -35,9 +35,9 @@ const published: readonly { readonly name: string; readonly shape: Shape<unknown
     name: "a bit of everything",
     shape: object(
       { word: text(/^[a-z]+$/, 5), one: literal(1, "a", true), rows: list(integer(0, 3), { min: 1, max: 2 }) },
-      { extra: table(/^x/, integer(-1), { min: 1, max: 2 }) },
+      { extra: table(/^x/, integer(-1), { min: 1, max: 2 }), none: nullable(object({ a: integer(1) })) },
     ),
-    good: { word: "abc", one: "a", rows: [0, 3], extra: { x: -1 } },
+    good: { word: "abc", one: "a", rows: [0, 3], extra: { x: -1 }, none: null },
   },
 ];
 

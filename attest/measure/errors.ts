@@ -56,6 +56,17 @@ export const measureErrors = {
     meaning: "An attestation key's public area is not a TPM2B_PUBLIC with a supported RSA or ECC key, without trailing bytes.",
     fix: "Collect the evidence again with `secai-evidence`.",
   },
+  EK_MALFORMED: {
+    exit: 1,
+    meaning:
+      "An endorsement key's public area is not a TPM2B_PUBLIC with a supported RSA or ECC storage key, without trailing bytes.",
+    fix: "Collect the evidence again with `secai-evidence`.",
+  },
+  EK_CERTIFICATE_MALFORMED: {
+    exit: 1,
+    meaning: "An endorsement key's certificate is not one X.509 certificate.",
+    fix: "Read it again from the TPM; some makers keep it on a server instead.",
+  },
   MEASUREMENTS_MALFORMED: {
     exit: 1,
     meaning: "A measurements document does not have the shape that its schema version demands.",

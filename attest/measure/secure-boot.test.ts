@@ -1,5 +1,15 @@
+import { type Sha256, sha256 } from "@secai/formats/digest";
 import { expect, test } from "vitest";
-import { certificateDer, certificateList, guidBytes, placeholderDbx, secureBootPcr } from "./secure-boot.ts";
+import {
+  certificateDer,
+  certificateList,
+  guidBytes,
+  placeholderDbx,
+  saysSecureBootOff,
+  secureBootOffDigest,
+  secureBootPcr,
+  variableEvent,
+} from "./secure-boot.ts";
 
 const owner = "01234567-89ab-cdef-0123-456789abcdef";
 const state = { ownerGuid: owner, PK: Buffer.from("PK"), KEK: Buffer.from("KEK"), dbx: Buffer.alloc(0) };
@@ -50,4 +60,13 @@ test("certificateDer rejects what is no certificate", () => {
     expect.objectContaining({ code: "CERTIFICATE_MALFORMED" }),
   );
   expect(() => certificateDer(Buffer.alloc(100_000))).toThrow(expect.objectContaining({ code: "CERTIFICATE_MALFORMED" }));
+});
+
+test("Secure Boot off and no Secure Boot variable are the same to us; on is another matter", () => {
+  // As OVMF without keys measures it: the variable's name, and no data.
+  expect(saysSecureBootOff("ce9ce386b52e099f3019e512a0d6062d6b560efe4ff3e5661c7525e2f9c263df" as Sha256)).toBe(true);
+  expect(saysSecureBootOff(secureBootOffDigest())).toBe(true);
+  expect(saysSecureBootOff(sha256(variableEvent("8be4df61-93ca-11d2-aa0d-00e098032b8c", "SecureBoot", Buffer.from([1]))))).toBe(
+    false,
+  );
 });

@@ -108,7 +108,12 @@ export function secureBootPcr(state: SecureBootState): Sha256 {
   return replayPcr(secureBootDigests(state));
 }
 
-/** Digest of the PCR 7 event of a machine with Secure Boot off. */
+/** Digest of the PCR 7 event of a machine with keys enrolled and Secure Boot off. */
 export function secureBootOffDigest(): Sha256 {
   return sha256(variableEvent(GLOBAL_VARIABLE, "SecureBoot", Buffer.from([0])));
+}
+
+/** Whether this is the PCR 7 event of a machine with Secure Boot off, or without keys: then some firmware has no such variable at all. */
+export function saysSecureBootOff(digest: Sha256): boolean {
+  return digest === secureBootOffDigest() || digest === sha256(variableEvent(GLOBAL_VARIABLE, "SecureBoot", new Uint8Array()));
 }

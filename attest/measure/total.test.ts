@@ -1,17 +1,26 @@
 import fc from "fast-check";
 import { test } from "vitest";
 import { parseAddon } from "./addon.ts";
+import { parseEndorsementCertificate } from "./endorsement.ts";
 import { parseEventLog } from "./event-log.ts";
 import { buildPe, ukiSections } from "./fixtures/pe.ts";
 import { type Damage, damaged, valueOrOwnError } from "./fixtures/total.ts";
 import { vector, vectorParts } from "./fixtures/vectors.ts";
 import { parseMeasurements } from "./measurements.ts";
 import { parsePe } from "./pe.ts";
-import { parsePublicArea } from "./public-area.ts";
+import { parseEndorsementKey, parsePublicArea } from "./public-area.ts";
 import { parseQuote, parseQuoteSignature } from "./quote.ts";
 import { certificateDer } from "./secure-boot.ts";
 import { parseUki } from "./uki.ts";
 import { parseUserspaceLog } from "./userspace-log.ts";
+
+/** The attestation key's public area with a storage key's parameters: AES-128 in CFB mode, no scheme. */
+function endorsementKey(): Buffer {
+  const area = vectorParts("plain").attestationKey.subarray(2);
+  const at = 2 + 2 + 4 + 2 + Buffer.from(area).readUInt16BE(8);
+  const key = Buffer.concat([area.subarray(0, at), Buffer.from("0006008000430010", "hex"), area.subarray(at + 6)]);
+  return Buffer.concat([Buffer.from([key.length >> 8, key.length & 255]), key]);
+}
 
 const { eventLog, userspaceLog, message, signature, attestationKey } = vectorParts("plain");
 const parsers: readonly { name: string; parse: (bytes: Uint8Array) => unknown; genuine: Uint8Array }[] = [
@@ -23,6 +32,8 @@ const parsers: readonly { name: string; parse: (bytes: Uint8Array) => unknown; g
   { name: "parseQuote", parse: parseQuote, genuine: message },
   { name: "parseQuoteSignature", parse: parseQuoteSignature, genuine: signature },
   { name: "parsePublicArea", parse: parsePublicArea, genuine: attestationKey },
+  { name: "parseEndorsementKey", parse: parseEndorsementKey, genuine: endorsementKey() },
+  { name: "parseEndorsementCertificate", parse: parseEndorsementCertificate, genuine: certificateDer(vector("keys/db.crt")) },
   { name: "parseMeasurements", parse: parseMeasurements, genuine: vector("plain/measurements.json") },
   { name: "certificateDer", parse: certificateDer, genuine: vector("keys/db.crt") },
 ];

@@ -22,24 +22,9 @@ function keyFile(content: string): string {
 }
 const say = (passphrase: string) => async () => Buffer.from(passphrase);
 
-/** Written by cosign 2.5.0 under the passphrase "test"; it protects nothing. */
-const COSIGN_KEY = `-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----
-eyJrZGYiOnsibmFtZSI6InNjcnlwdCIsInBhcmFtcyI6eyJOIjo2NTUzNiwiciI6
-OCwicCI6MX0sInNhbHQiOiIwaGxLMU1vZFBzVTl3eTNUWmlUamlPa2hGQmYyWEs2
-OUpnNFI1OUx5VUNRPSJ9LCJjaXBoZXIiOnsibmFtZSI6Im5hY2wvc2VjcmV0Ym94
-Iiwibm9uY2UiOiI4VS9iTk1kVEh2N0tqa3VGRVhBRWZOdmZDU1U2cWF5ayJ9LCJj
-aXBoZXJ0ZXh0IjoiVEhQaHlmUllRR2E5Rmlnc0twdEpsa1AvNXkwWSt5V1ZWZEdX
-Z29SWk5kZEE3NHpLUlZlN09tWXJCM04xQ3BVYk9TbzVWZFlRVEVFTDY0VmtGbnZU
-ZnowNGgvQVFObVRQZDFhQWJpVElJTTJ2cHNHMHZlTUVWaWZyYTNLUEhNOUJrNVM4
-LzFJeU56bmVWbFRjZG1pUjNuSFlHZjFQQmVDTmhzd1RraVVHTjIwSEQrSllEV09N
-cHcrRVFPTklNbmNKeWd3ZFVMTUJMSUVFR3c9PSJ9
------END ENCRYPTED SIGSTORE PRIVATE KEY-----
-`;
-const COSIGN_PUB = `-----BEGIN PUBLIC KEY-----
-MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEVEMkKYUu1Ax8XyzjatlU9CPB34MK
-52KJm+rGgr1Fa3fsvRPCUsjo6M/+dv57nlZsHHHa1L5bjaEqNnejl1+BvA==
------END PUBLIC KEY-----
-`;
+/** Made here; that cosign's own keys open, and ours open in cosign, is shown with cosign itself in test/contract/sign. */
+const made = generateSigningKey("ecdsa-p256");
+const ENCRYPTED = await encryptKey(made.privateKey.export({ type: "pkcs8", format: "der" }), Buffer.from("test"));
 
 type Json = Record<string, Record<string, unknown>>;
 const inside = (pem: string) => JSON.parse(Buffer.from(pem.split("\n").slice(1, -2).join(""), "base64").toString()) as Json;
@@ -52,8 +37,8 @@ function outside(value: unknown, label = "SIGSTORE"): string {
     "\n",
   );
 }
-const withParams = (params: object) => outside({ ...inside(COSIGN_KEY), kdf: { ...inside(COSIGN_KEY).kdf, params } });
-const withCipher = (cipher: object) => outside({ ...inside(COSIGN_KEY), cipher: { ...inside(COSIGN_KEY).cipher, ...cipher } });
+const withParams = (params: object) => outside({ ...inside(ENCRYPTED), kdf: { ...inside(ENCRYPTED).kdf, params } });
+const withCipher = (cipher: object) => outside({ ...inside(ENCRYPTED), cipher: { ...inside(ENCRYPTED).cipher, ...cipher } });
 
 const unusable: Readonly<Record<string, string>> = {
   "another cipher": withCipher({ name: "aes-256-gcm" }),
@@ -63,10 +48,10 @@ const unusable: Readonly<Record<string, string>> = {
   "scrypt in many lanes": withParams({ N: 65_536, r: 8, p: 1000 }),
   "scrypt that takes nothing": withParams({ N: 2, r: 8, p: 1 }),
   "scrypt with N as text": withParams({ N: "65536", r: 8, p: 1 }),
-  "an unknown member": outside({ ...inside(COSIGN_KEY), more: 1 }),
+  "an unknown member": outside({ ...inside(ENCRYPTED), more: 1 }),
   "no JSON": outside("x").replace(/^[A-Za-z0-9+/=]+$/m, "eA=="),
-  "text after the key": `${COSIGN_KEY}x`,
-  "two labels": COSIGN_KEY.replace("END ENCRYPTED SIGSTORE", "END ENCRYPTED COSIGN"),
+  "text after the key": `${ENCRYPTED}x`,
+  "two labels": ENCRYPTED.replace("END ENCRYPTED SIGSTORE", "END ENCRYPTED COSIGN"),
 };
 for (const [name, content] of Object.entries(unusable)) {
   test(`an encrypted key with ${name} is refused`, () =>
@@ -75,11 +60,11 @@ for (const [name, content] of Object.entries(unusable)) {
 
 for (const passphrase of ["", "Test", "test\n", "tes"]) {
   test(`${JSON.stringify(passphrase)} does not open the key of "test"`, () =>
-    assert.rejects(loadSigningKey(keyFile(COSIGN_KEY), { passphrase: say(passphrase) }), { code: "KEY_PASSPHRASE_WRONG" }));
+    assert.rejects(loadSigningKey(keyFile(ENCRYPTED), { passphrase: say(passphrase) }), { code: "KEY_PASSPHRASE_WRONG" }));
 }
 
 test("a changed ciphertext is refused as a wrong passphrase is", () => {
-  const value = inside(COSIGN_KEY);
+  const value = inside(ENCRYPTED);
   const sealed = Buffer.from(String(value.ciphertext), "base64");
   sealed.writeUInt8(sealed.readUInt8(40) ^ 1, 40);
   const changed = outside({ ...value, ciphertext: sealed.toString("base64") });
@@ -87,28 +72,28 @@ test("a changed ciphertext is refused as a wrong passphrase is", () => {
 });
 
 test("an encrypted key without anybody to ask is refused", () =>
-  assert.rejects(loadSigningKey(keyFile(COSIGN_KEY)), { code: "KEY_ENCRYPTED" }));
+  assert.rejects(loadSigningKey(keyFile(ENCRYPTED)), { code: "KEY_ENCRYPTED" }));
 
 test("something that is no key under the right passphrase is refused", async () => {
   const path = keyFile(await encryptKey(Buffer.from("no key"), Buffer.from("test")));
   await assert.rejects(loadSigningKey(path, { passphrase: say("test") }), { code: "KEY_UNUSABLE" });
 });
 
-test("a key that cosign made opens, under its old label too, and its passphrase is wiped", async () => {
+test("an encrypted key opens, under its old label too, and its passphrase is wiped", async () => {
   const passphrase = Buffer.from("test");
   const asked: string[] = [];
-  const path = keyFile(COSIGN_KEY);
+  const path = keyFile(ENCRYPTED);
   const key = await loadSigningKey(path, {
     passphrase: async (question) => {
       asked.push(question);
       return passphrase;
     },
   });
-  assert.equal(key.publicPem, COSIGN_PUB);
+  assert.equal(key.publicPem, made.publicPem);
   assert.deepEqual(asked, [`Passphrase of ${path}: `]);
   assert.deepEqual(passphrase, Buffer.alloc(4));
-  const old = keyFile(COSIGN_KEY.replaceAll("SIGSTORE", "COSIGN"));
-  assert.equal((await loadSigningKey(old, { passphrase: say("test") })).publicPem, COSIGN_PUB);
+  const old = keyFile(ENCRYPTED.replaceAll("SIGSTORE", "COSIGN"));
+  assert.equal((await loadSigningKey(old, { passphrase: say("test") })).publicPem, made.publicPem);
 });
 
 test("the passphrase of a plain key is not asked for", async () => {

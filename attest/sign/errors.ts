@@ -38,6 +38,11 @@ export const signErrors = {
     meaning: "This Node cannot make keys or signatures of the algorithm.",
     fix: "Use Node 24, which `secai` brings.",
   },
+  SIGNER_UNCLEAR: {
+    exit: 2,
+    meaning: "The options do not name exactly one signer.",
+    fix: "Name a key file, a token with its key, or a signing configuration.",
+  },
   PKCS11_TOOL_MISSING: {
     exit: 3,
     meaning: "pkcs11-tool, which speaks to tokens, cannot be run.",
@@ -57,6 +62,26 @@ export const signErrors = {
     exit: 2,
     meaning: "A token's key is not of an algorithm that releases are signed with.",
     fix: "Use a P-256 key: pkcs11-tool --keypairgen --key-type EC:prime256v1.",
+  },
+  SIGNING_CONFIG_UNUSABLE: {
+    exit: 2,
+    meaning: "A signing configuration names no usable service: none is valid now, of a known version, at an https address.",
+    fix: "Correct the signing configuration, or ask its operator for the current one.",
+  },
+  IDENTITY_TOKEN_UNAVAILABLE: {
+    exit: 3,
+    meaning: "No identity token could be had for a keyless signature.",
+    fix: "Give one with --identity-token-fd, or run in a CI job that may request one (GitHub Actions: id-token: write).",
+  },
+  KEYLESS_FAILED: {
+    exit: 3,
+    meaning: "A service refused or failed while a keyless signature was made; nothing was signed.",
+    fix: "Look at the service named by the code in the message; then run the command again with a new token.",
+  },
+  KEYLESS_TIMEOUT: {
+    exit: 3,
+    meaning: "The services did not finish a keyless signature in time; nothing was signed.",
+    fix: "Run the command again when the services answer.",
   },
   SIGNATURE_UNVERIFIED: {
     exit: 70,

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { parsePublicKey, publicKeyPem } from "@secai/formats/keys";
 import { SignError } from "./errors.ts";
 import { type PassphraseSource, parseFd, promptPassphrase, readSecret } from "./passphrase.ts";
-import { type Signer, signerFor } from "./signer.ts";
+import { type KeyedSigner, signerFor } from "./signer.ts";
 
 /** A key that never leaves its token (a smart card, an HSM), reached through OpenSC's pkcs11-tool. */
 export interface Pkcs11Options {
@@ -26,7 +26,7 @@ const PIN_VARIABLE = "SECAI_PKCS11_PIN";
  * A signer whose private key stays in its token. The public half is read once, now, and every signature is checked with it.
  * @throws SignError PKCS11_TOOL_MISSING, PKCS11_FAILED, PKCS11_KEY_UNSUITABLE
  */
-export async function pkcs11Signer(options: Pkcs11Options): Promise<Signer> {
+export async function pkcs11Signer(options: Pkcs11Options): Promise<KeyedSigner> {
   const id = await findKey(options);
   const publicPem = publicKeyPem(await runTool(options, ["--read-object", "--type", "pubkey", "--id", id]));
   try {

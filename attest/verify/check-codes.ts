@@ -1,6 +1,8 @@
 import { formatErrors } from "@secai/formats/errors";
 import { measureErrors } from "@secai/measure/errors";
 import { verifyFormatErrors } from "./format-errors.ts";
+import { keylessErrors } from "./keyless-errors.ts";
+import { type RuntimeCode, runtimeCodes } from "./runtime-codes.ts";
 import { type TrustCode, trustCodes } from "./trust-codes.ts";
 
 /** What a result's code means and what to do about it. Sentences for people. */
@@ -54,10 +56,6 @@ export const checkCodes = {
   },
   SIGNATURE_UNCOUNTED: { meaning: "A signature bundle holds no signature that counts.", fix: FETCH },
   PAYLOADS_DIFFER: { meaning: "Two signers of one file signed different statements.", fix: REPORT },
-  TRUST_STALE: {
-    meaning: "The newest key manifest at hand is older than your policy allows.",
-    fix: "Fetch the publisher's newest release or key manifest.",
-  },
   EVIDENCE_UNUSABLE: { meaning: "Another check refuses what this one needs.", fix: "Look at the other failures first." },
   STATEMENT_REQUIRED: { meaning: "Your policy requires a statement that the release does not have.", fix: POLICY },
   // values that must agree
@@ -106,9 +104,29 @@ export const checkCodes = {
   OCI_BLOB_MISSING: { meaning: "The OCI layout lacks a blob that it names.", fix: FETCH },
   OCI_BLOB_MISMATCH: { meaning: "A blob has another digest or size than its name or its descriptor says.", fix: FETCH },
   OCI_BLOB_UNUSED: { meaning: "The OCI layout holds a blob that nothing in it names.", fix: FETCH },
+  OCI_UNREADABLE: { meaning: "The index of the OCI layout, or a manifest that it names, cannot be read.", fix: FETCH },
+  OCI_BUNDLE_MISSING: { meaning: "Too few keys signed the OCI image with a bundle that refers to it.", fix: FETCH },
+  OCI_BUNDLE_INVALID: {
+    meaning: "A bundle that refers to the OCI image is not by a key that may sign it, or about another.",
+    fix: FETCH,
+  },
+  OCI_LEGACY_MISSING: { meaning: "Too few keys signed the OCI image in the form that container engines read.", fix: FETCH },
+  OCI_LEGACY_INVALID: {
+    meaning: "A signature attached to the OCI image is not by a key that may sign it, or about another.",
+    fix: FETCH,
+  },
+  OCI_ATTACHMENT_STRAY: { meaning: "Something in the OCI layout is attached to an image that is not in it.", fix: FETCH },
   MEDIUM_MISMATCH: { meaning: "A medium says that it installs another image.", fix: FETCH },
 } as const satisfies Readonly<Record<string, CodeEntry>>;
-export type CheckCode = keyof typeof checkCodes | keyof typeof verifyFormatErrors | TrustCode;
+export type CheckCode =
+  | keyof typeof checkCodes
+  | keyof typeof verifyFormatErrors
+  | keyof typeof keylessErrors
+  | TrustCode
+  | RuntimeCode;
+
+/** Why a signature does not count. */
+export const SIGNER_CODES = ["KEY_UNTRUSTED", "KEY_REVOKED", "KEY_EXPIRED", "KEY_NOT_YET_VALID", "KEY_ROLE"] as const;
 
 /** What a code means, wherever it is catalogued. */
 export function codeEntry(code: string): CodeEntry | undefined {
@@ -116,8 +134,10 @@ export function codeEntry(code: string): CodeEntry | undefined {
     ...formatErrors,
     ...measureErrors,
     ...verifyFormatErrors,
+    ...keylessErrors,
     ...trustCodes,
     ...checkCodes,
+    ...runtimeCodes,
   };
   return Object.hasOwn(all, code) ? all[code] : undefined;
 }

@@ -1,14 +1,15 @@
 import { CHECKSUMS_FILE } from "@secai/formats/checksums";
-import { isFurtherBundle, isListed, RELEASE_KEY_FILE, roleOf } from "@secai/formats/release-layout";
+import { isListed, roleOf } from "@secai/formats/release-layout";
 import { about, fail, notPresent, pass, type SubjectResult, undecided } from "./check.ts";
+import { SIGNER_CODES } from "./check-codes.ts";
 import { isForgone } from "./layout-checks.ts";
-import { given, payloadIn, type ReleaseCheck, when } from "./release-evidence.ts";
+import { payloadIn, type ReleaseCheck, when } from "./release-evidence.ts";
 
 export const checksumsSignatureCheck: ReleaseCheck = {
   id: "checksums.signature",
   title: "A trusted key signed SHA256SUMS as it stands",
   asks: "Whether SHA256SUMS is, byte for byte, what a key of the release role signed.",
-  codes: ["BUNDLE_MISSING", "KEY_UNAVAILABLE", "FILE_MISSING"],
+  codes: [...SIGNER_CODES, "BUNDLE_MISSING", "EVIDENCE_UNUSABLE", "FILE_MISSING"],
   run: (evidence) =>
     evidence.inventory.files.has(CHECKSUMS_FILE)
       ? when(payloadIn(evidence, CHECKSUMS_FILE), () => pass)
@@ -46,31 +47,15 @@ export const bundleCheck: ReleaseCheck = {
   title: "Every signature bundle is a canonical Sigstore bundle v0.3",
   asks: "Whether each bundle is spelt in the one canonical way and holds nothing that this verifier does not check.",
   codes: ["FILE_MISSING"],
-  run: ({ bundles }) =>
-    [...bundles.values()].flat().map(({ name, bundle }) =>
-      about(
-        name,
-        when(bundle, () => pass),
+  run: ({ signed }) =>
+    [...signed.values()]
+      .flatMap(({ bundles }) => bundles)
+      .map(({ name, bundle }) =>
+        about(
+          name,
+          when(bundle, () => pass),
+        ),
       ),
-    ),
-};
-
-/** Nothing lists the bundles of later signers, so each must be worth its place. */
-export const bundleSignerCheck: ReleaseCheck = {
-  id: "bundle.signer",
-  title: "Every further signature is one that counts",
-  asks: "Whether each bundle of a second or later signer holds a valid signature by a key that may sign the file: those bundles are in no list, so nothing else vouches for them.",
-  codes: ["SIGNATURE_UNCOUNTED"],
-  optional: true,
-  run({ bundles }) {
-    const further = [...bundles.values()].flat().filter(({ name }) => isFurtherBundle(name));
-    if (further.length === 0) return notPresent("every file has one signer");
-    return further.map(({ name, signer }): SubjectResult => {
-      if (signer.state === "found") return about(name, pass);
-      const actual = signer.state === "refused" ? signer.code : signer.detail;
-      return about(name, fail("SIGNATURE_UNCOUNTED", "a signature by a key that may sign the file", actual));
-    });
-  },
 };
 
 export const manifestShapeCheck: ReleaseCheck = {
@@ -102,22 +87,4 @@ export const manifestFilesCheck: ReleaseCheck = {
     });
     return [...unlisted, ...results];
   },
-};
-
-/** The copy inside the release proves nothing by being there: it must be a key that was trusted before. */
-export const releaseKeyCheck: ReleaseCheck = {
-  id: "keys.release",
-  title: "The release carries the very key that was trusted from outside",
-  asks: "Whether keys/release.pub is a key you trust, and the one that the manifest calls its trust root.",
-  codes: ["KEY_UNTRUSTED", "FILE_MISSING", "EVIDENCE_UNUSABLE"],
-  run: ({ ownKey, manifest }, policy) =>
-    when(ownKey, ({ fingerprint }) => {
-      const trusted = [...policy.fingerprints, ...policy.keys.map((key) => key.fingerprint)];
-      if (!trusted.includes(fingerprint)) return fail("KEY_UNTRUSTED", trusted.join(" or "), fingerprint);
-      return given(manifest, "the manifest", ({ trust_root }) =>
-        trust_root.fingerprint === fingerprint
-          ? pass
-          : fail("KEY_UNTRUSTED", trust_root.fingerprint, `${RELEASE_KEY_FILE}: ${fingerprint}`),
-      );
-    }),
 };

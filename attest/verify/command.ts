@@ -14,8 +14,10 @@ export interface CommandIo {
 export const VERIFY_HELP = `secai verify: is this exactly what it says, and who says so?
 
   secai verify release DIR [options]     a release directory, offline
+  secai verify file FILE [options]       one file with its signature, ours or another tool's
   secai verify runtime [options]         a running machine; see secai verify runtime --help
   secai verify self-test                 this very verifier: does it refuse what it must?
+  secai verify explain ID                what a check asks, the codes it can give, what to do; "list" names all
 
 Exit status: 0 accepted, 1 rejected, 2 wrong use, 3 undecided, 70 our bug.
 `;
@@ -27,6 +29,10 @@ export async function runVerify(args: readonly string[], io: CommandIo): Promise
     switch (what) {
       case "release":
         return await (await import("./release-command.ts")).runVerifyRelease(rest, io);
+      case "file":
+        return await (await import("./file-command.ts")).runVerifyFile(rest, io);
+      case "explain":
+        return await (await import("./explain-command.ts")).runExplain(rest, io);
       case "runtime":
         return await (await import("./runtime-command.ts")).runVerifyRuntime(rest, io);
       case "self-test":
@@ -36,7 +42,10 @@ export async function runVerify(args: readonly string[], io: CommandIo): Promise
         io.stdout(VERIFY_HELP);
         return 0;
       default:
-        throw new VerifyError("VERIFY_USAGE", { expected: "release, runtime or self-test", actual: what ?? "nothing" });
+        throw new VerifyError("VERIFY_USAGE", {
+          expected: "release, file, runtime, self-test or explain",
+          actual: what ?? "nothing",
+        });
     }
   } catch (error) {
     return reportError(error, io);

@@ -7,6 +7,16 @@ export const verifyErrors = {
     meaning: "No key to trust was given, and this user has none of their own.",
     fix: "Pass --key FILE or --fingerprint HEX, as the publisher announced it outside the release.",
   },
+  POLICY_MALFORMED: {
+    exit: 2,
+    meaning: "A policy file is not one: a member is missing, misspelt or has another type.",
+    fix: "Compare it with `secai verify release --schema policy`.",
+  },
+  TRUST_MALFORMED: {
+    exit: 2,
+    meaning: "A key manifest that you gave to trust is none.",
+    fix: "Fetch the publisher's keys.json again.",
+  },
   CHECK_UNKNOWN: {
     exit: 2,
     meaning: "No check has this id.",

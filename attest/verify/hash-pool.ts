@@ -17,23 +17,33 @@ export interface HashJob {
 }
 type Results = readonly (readonly [path: string, result: HashResult])[];
 
+/** What this thread's other work is worth in bytes hashed: half a second's parsing would be too much to leave to chance. */
+const OTHER_WORK_BYTES = 256 << 20;
+
 /**
- * Result by path. Every file is read once, in memory that does not grow with their size. A second thread takes half of the bytes, where
- * there is a second processor and enough to do; this thread takes the rest and does nothing else meanwhile.
+ * Result by path. Every file is read once, in memory that does not grow with their size. A second thread takes more than half of the bytes,
+ * where there is a second processor and enough to do; this one does the other work that there is, and then the rest.
  */
-export async function hashAll(jobs: readonly HashJob[]): Promise<ReadonlyMap<string, HashResult>> {
+export async function hashAll(
+  jobs: readonly HashJob[],
+  otherWork: () => Promise<void>,
+): Promise<ReadonlyMap<string, HashResult>> {
   const bytes = jobs.reduce((sum, { size }) => sum + size, 0);
-  if (bytes < WORTH_A_THREAD || availableParallelism() < 2) return new Map(hashHere(jobs.map(({ path }) => path)));
-  const [here, there] = halves(jobs);
+  if (bytes < WORTH_A_THREAD || availableParallelism() < 2) {
+    await otherWork();
+    return new Map(hashHere(jobs.map(({ path }) => path)));
+  }
+  const [here, there] = shares(jobs);
   const elsewhere = hashThere(there);
+  await otherWork();
   const results = hashHere(here);
   return new Map([...results, ...(await elsewhere)]);
 }
 
-/** Paths in two lists of about as many bytes: the largest first, each to the list that has less. */
-function halves(jobs: readonly HashJob[]): readonly [readonly string[], readonly string[]] {
+/** Paths in two lists that take about as long: the largest first, each to the list that has less to do. */
+function shares(jobs: readonly HashJob[]): readonly [readonly string[], readonly string[]] {
   const [one, two] = [
-    { bytes: 0, paths: [] as string[] },
+    { bytes: OTHER_WORK_BYTES, paths: [] as string[] },
     { bytes: 0, paths: [] as string[] },
   ];
   for (const { path, size } of jobs.toSorted((a, b) => b.size - a.size)) {

@@ -1,6 +1,8 @@
 import { DISK_FILE, IMAGE_DIGEST_FILE, ROOT_HASH_FILE } from "@secai/formats/release-layout";
+import { compareVersions } from "@secai/formats/version-order";
 import { type CheckResult, fail, pass, undecided } from "./check.ts";
 import { given, type ReleaseCheck, type ReleaseEvidence } from "./release-evidence.ts";
+import { rulesOf } from "./release-policy.ts";
 
 /** The file must be exactly `expected` and a newline, and each other place that names the value must agree. */
 function lineResult(
@@ -67,15 +69,19 @@ export const designationCheck: ReleaseCheck = {
 export const identityCheck: ReleaseCheck = {
   id: "release.identity",
   title: "Manifest and provenance name one recipe and version, and it is the one asked for",
-  asks: "Whether recipe, version and time of the sources agree, and the version is the one you asked for (--release).",
+  asks: "Whether recipe, version and time of the sources agree, and the version is the one you asked for (--release) and not below your policy's minimumVersion.",
   codes: ["VALUE_MISMATCH", "VERSION_REFUSED", "EVIDENCE_UNUSABLE"],
-  run: ({ manifest, provenance }, { version }) =>
+  run: ({ manifest, provenance }, policy) =>
     given(manifest, "the manifest", ({ recipe, tag, build }) =>
       given(provenance, "the provenance", ({ buildDefinition: { externalParameters: built } }) => {
         const expected = `${recipe} ${tag} of ${Date.parse(build.timestamp) / 1000}`;
         const actual = `${built.recipe.name} ${built.version} of ${built.sourceDateEpoch}`;
         if (actual !== expected) return fail("VALUE_MISMATCH", expected, actual);
-        return version === undefined || version === tag ? pass : fail("VERSION_REFUSED", version, tag);
+        const { version } = policy;
+        if (version !== undefined && version !== tag) return fail("VERSION_REFUSED", version, tag);
+        const { minimumVersion } = rulesOf(policy);
+        if (minimumVersion === undefined || compareVersions(tag, minimumVersion) >= 0) return pass;
+        return fail("VERSION_REFUSED", `${minimumVersion} or newer`, tag);
       }),
     ),
 };

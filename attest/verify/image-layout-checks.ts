@@ -3,6 +3,7 @@ import { about, fail, notPresent, pass, type SubjectResult } from "./check.ts";
 import { blobName, IMAGE_DIGEST_ANNOTATION, type OciLayout, readImageLayout } from "./image-layout.ts";
 import type { Inventory } from "./inventory.ts";
 import { isForgone } from "./layout-checks.ts";
+import { checkOciSignatures, OCI_SIGNATURE_CODES } from "./oci-signatures.ts";
 import { derive, given, type ReleaseCheck, type ReleaseEvidence, when } from "./release-evidence.ts";
 import type { VerifyPolicy } from "./release-policy.ts";
 
@@ -58,6 +59,31 @@ export const ociImageCheck: ReleaseCheck = {
         if (only === undefined || more.length > 0) return fail("OCI_MALFORMED", "one image manifest", `${images.length}`);
         const actual = only.document.annotations?.[IMAGE_DIGEST_ANNOTATION] ?? "";
         return actual === image.digest ? pass : fail("MEDIUM_MISMATCH", image.digest, actual);
+      }),
+    );
+  },
+};
+
+/** Containers are signed the way their engines look: a bundle that refers to the image, and the older attachment. */
+export const ociSignaturesCheck: ReleaseCheck = {
+  id: "oci.signatures",
+  title: "The OCI image carries both kinds of signature that container tools read",
+  asks: "Whether a bundle that refers to the image and the older attachment are signed by enough keys of the image role, and nothing else is attached. A dev or candidate release may leave its OCI image unsigned: SHA256SUMS covers it.",
+  codes: [...OCI_SIGNATURE_CODES, "EVIDENCE_UNUSABLE"],
+  optional: true,
+  run(evidence, policy) {
+    const absent = absence(evidence, policy);
+    if (absent !== undefined) return notPresent(absent);
+    return given(layoutOf(evidence), "the OCI layout", ({ manifests }) =>
+      given(evidence.manifest, "the manifest", ({ designation }) => {
+        if (manifests.length === 1 && designation !== "stable") return notPresent("its OCI image is not signed on its own");
+        return given(evidence.trust, "the chain of key manifests", ({ rolesOf }) => {
+          const { standing, threshold } = rolesOf("image");
+          const keys = [...standing.values()].flatMap((key) => ("code" in key ? [] : [key]));
+          const files = (name: string) => evidence.inventory.files.get(`oci/${name}`)?.bytes;
+          const [first] = checkOciSignatures(files, { keys, threshold }).faults;
+          return first === undefined ? pass : fail(first.code, first.expected, `${first.subject}: ${first.actual}`);
+        });
       }),
     );
   },

@@ -61,13 +61,16 @@ interface Walk {
  * What lies in a directory, by relative name, each byte read once. Follows no symbolic link, opens nothing but plain files that have a
  * place in a release, and reads into memory only what is parsed, up to its limit.
  */
-export async function takeInventory(dir: string, known: KnownFiles = new Map()): Promise<Inventory> {
+export async function takeInventory(dir: string, known: KnownFiles = new Map(), meanwhile?: Meanwhile): Promise<Inventory> {
   const walk: Walk = { found: [], problems: [] };
   await walkInto(dir, "", 1, walk);
   walk.problems.push(...lookAlikeProblems(walk.found), ...hardLinkProblems(walk.found));
-  const files = await readAll(dir, walk, known);
+  const files = await readAll(dir, walk, known, meanwhile);
   return { files, problems: walk.problems };
 }
+
+/** Work on the files that are read, while another thread hashes those that are only hashed; `read` lacks these. */
+export type Meanwhile = (read: Inventory) => void;
 
 async function walkInto(dir: string, prefix: string, depth: number, walk: Walk): Promise<void> {
   const listed = await readdir(join(dir, prefix), { withFileTypes: true });
@@ -119,7 +122,12 @@ function hardLinkProblems(found: readonly Found[]): readonly LayoutProblem[] {
   });
 }
 
-async function readAll(dir: string, { found, problems }: Walk, known: KnownFiles): Promise<ReadonlyMap<string, FileFact>> {
+async function readAll(
+  dir: string,
+  { found, problems }: Walk,
+  known: KnownFiles,
+  meanwhile: Meanwhile | undefined,
+): Promise<ReadonlyMap<string, FileFact>> {
   const files = new Map<string, FileFact>();
   const toHash: Found[] = [];
   const toRead: Found[] = [];
@@ -132,9 +140,11 @@ async function readAll(dir: string, { found, problems }: Walk, known: KnownFiles
     else if (place.parsedUpTo === undefined) toHash.push(file);
     else problems.push({ path: file.name, code: "FILE_TOO_LARGE", actual: `${file.identity.size} bytes` });
   }
-  const hashing = hashAll(toHash.map(({ name, identity }) => ({ path: join(dir, name), size: Number(identity.size) })));
-  for (const { name, identity } of toRead) await readOne(dir, name, identity, files, problems);
-  const hashed = await hashing;
+  const jobs = toHash.map(({ name, identity }) => ({ path: join(dir, name), size: Number(identity.size) }));
+  const hashed = await hashAll(jobs, async () => {
+    for (const { name, identity } of toRead) await readOne(dir, name, identity, files, problems);
+    meanwhile?.({ files: new Map(files), problems: [...problems] });
+  });
   for (const { name, identity } of toHash) {
     const result = hashed.get(join(dir, name)) ?? { error: "NOT_HASHED" };
     if ("error" in result) problems.push({ path: name, code: "FILE_UNREADABLE", actual: result.error });

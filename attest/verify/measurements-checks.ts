@@ -1,11 +1,10 @@
 import { sha256 } from "@secai/formats/digest";
 import { BOOT_LOADER_FILE, KEYLIME_FILE, UKI_FILE } from "@secai/formats/release-layout";
 import { buildKeylimeState, printKeylimeState } from "@secai/measure/keylime";
-import type { Measurements } from "@secai/measure/measurements";
-import { predictPcrs } from "@secai/measure/predict";
 import { certificateDer } from "@secai/measure/secure-boot";
-import { about, type CheckResult, fail, notPresent, pass, type SubjectResult, undecided } from "./check.ts";
+import { about, fail, notPresent, pass, type SubjectResult, undecided } from "./check.ts";
 import { derive, type Found, given, type ReleaseCheck, type ReleaseEvidence, when } from "./release-evidence.ts";
+import { CERTIFICATES, promisedValues } from "./reprediction.ts";
 
 export const measurementsFilesCheck: ReleaseCheck = {
   id: "measurements.files",
@@ -22,8 +21,6 @@ export const measurementsFilesCheck: ReleaseCheck = {
       return fail("SUBJECT_MISMATCH", wrong.expected, `${wrong.name}: ${inventory.files.get(wrong.name)?.sha256 ?? "missing"}`);
     }),
 };
-
-const CERTIFICATES = ["PK", "KEK", "db"] as const;
 
 export const measurementsCertificatesCheck: ReleaseCheck = {
   id: "measurements.certificates",
@@ -56,53 +53,15 @@ export const repredictionCheck: ReleaseCheck = {
     given(evidence.measurements, "the measurements", (measured) => {
       // With several certificates in db the release carries only the one that signs; then PCR 7 is the certificates check's to compare.
       if (measured.secureBoot.db.length > 1) return notPresent("firmware trusts certificates that the release does not carry");
-      return when(predicted(evidence, measured), (values) => comparePrediction(values, promisedValues(measured)));
+      return when(evidence.predicted, (actual) => {
+        const promised = promisedValues(measured);
+        // What the release does not promise (early ones say nothing of PCR 9) is nobody's to hold it to.
+        const wrong = Object.keys(promised).find((name) => actual[name] !== promised[name]);
+        if (wrong === undefined) return pass;
+        return fail("PREDICTION_MISMATCH", `${wrong}: ${promised[wrong] ?? "no value"}`, actual[wrong] ?? "no value");
+      });
     }),
 };
-
-type Values = Readonly<Record<string, string>>;
-
-function predicted(evidence: ReleaseEvidence, { secureBoot }: Measurements): Found<Values> {
-  const names = [UKI_FILE, BOOT_LOADER_FILE, ...CERTIFICATES.map((name) => `keys/${name}.crt`)];
-  const parts = names.map((name) => bytesOf(evidence, name));
-  const missing = parts.find((part) => part.state !== "found");
-  if (missing !== undefined) return missing;
-  const [uki, bootloader, PK, KEK, db] = parts.flatMap((part) => (part.state === "found" ? [part.value] : []));
-  if (!uki || !bootloader || !PK || !KEK || !db) return { state: "absent", code: "FILE_MISSING", detail: "a boot file" };
-  return derive({ state: "found", value: undefined }, () => {
-    const { pcrs, pcr11Phases, bootloaderAuthenticode, ukiAuthenticode, commandLine, initrd } = predictPcrs({
-      uki,
-      bootloader,
-      PK,
-      KEK,
-      db: [db],
-      ownerGuid: secureBoot.ownerGuid,
-    });
-    return valuesOf(pcrs, pcr11Phases, { ukiAuthenticode, bootloaderAuthenticode, commandLine, initrd });
-  });
-}
-
-function promisedValues({ pcrs, pcr11Phases, uki, bootloader, commandLine, initrd }: Measurements): Values {
-  return valuesOf(pcrs.sha256, pcr11Phases, {
-    ukiAuthenticode: uki.authenticode,
-    bootloaderAuthenticode: bootloader.authenticode,
-    commandLine,
-    ...(initrd !== undefined && { initrd }),
-  });
-}
-
-function valuesOf(pcrs: Readonly<Record<string, string>>, phases: Readonly<Record<string, string>>, others: Values): Values {
-  const named = (prefix: string, values: Readonly<Record<string, string>>) =>
-    Object.entries(values).map(([name, value]) => [`${prefix} ${name}`, value] as const);
-  return { ...Object.fromEntries([...named("PCR", pcrs), ...named("PCR 11 after", phases)]), ...others };
-}
-
-function comparePrediction(actual: Values, promised: Values): CheckResult {
-  // What the release does not promise (early ones say nothing of PCR 9) is nobody's to hold it to.
-  const wrong = Object.keys(promised).find((name) => actual[name] !== promised[name]);
-  if (wrong === undefined) return pass;
-  return fail("PREDICTION_MISMATCH", `${wrong}: ${promised[wrong] ?? "no value"}`, actual[wrong] ?? "no value");
-}
 
 /** Not signed on its own: it must say what the signed measurements say, in the one spelling that our builder gives it. */
 export const keylimeCheck: ReleaseCheck = {

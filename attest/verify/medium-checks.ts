@@ -9,7 +9,7 @@ export const mediumDigestCheck: ReleaseCheck = {
   id: "medium.digest",
   title: "Every medium names the image that it installs",
   asks: "Whether the OVF descriptor in disk.ova (property secai.image-digest) and the file IMAGE_DIGEST on installer.iso name the digest that the manifest names.",
-  codes: ["MEDIUM_MALFORMED", "MEDIUM_MISMATCH", "FILE_UNREADABLE", "EVIDENCE_UNUSABLE"],
+  codes: ["MEDIUM_MALFORMED", "MEDIUM_MISMATCH", "XML_MALFORMED", "FILE_UNREADABLE", "EVIDENCE_UNUSABLE"],
   optional: true,
   run({ inventory, manifest }) {
     const present = MEDIA.filter((name) => inventory.files.has(name));

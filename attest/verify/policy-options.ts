@@ -3,9 +3,9 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { type Designation, designations } from "@secai/formats/designation";
 import { parseSha256, type Sha256 } from "@secai/formats/digest";
-import { MAX_KEY_MANIFEST_BYTES } from "@secai/formats/key-manifest";
+import { FormatError } from "@secai/formats/errors";
+import { MAX_KEY_MANIFEST_BYTES, parseKeyManifest } from "@secai/formats/key-manifest";
 import { defaultKeysDirectory, MAX_KEY_FILE_BYTES, type PublicKey, parsePublicKey } from "@secai/formats/keys";
-import { parseShape } from "@secai/formats/shape";
 import { timestampShape } from "@secai/formats/shapes";
 import type { CommandIo } from "./command.ts";
 import { VerifyError } from "./errors.ts";
@@ -45,19 +45,19 @@ export async function policyFrom(values: TrustValues, { env }: Pick<CommandIo, "
   const flagged = given.length + named.length > 0 || manifest !== undefined;
   const anchors = flagged ? named : ((file?.anchors.fingerprints ?? []) as readonly Sha256[]);
   const own = !flagged && anchors.length === 0;
-  const at = values.at ?? undefined;
+  const { at } = values;
   return {
     ...(file !== undefined && rulesIn(file)),
     ...(flagged && { threshold: 1 }),
-    keys: own ? [await loadOwnKey(env)] : given,
+    ...(own ? await loadOwnTrust(env) : { keys: given }),
     fingerprints: anchors,
     designations:
       values.designation?.map(parseDesignation) ?? file?.designations ?? (own ? designations : ["candidate", "stable"]),
     builders: values.builder ?? file?.builders ?? knownBuilders,
     without: values.without ?? [],
-    ...(manifest !== undefined && { keyManifest: await readInput(manifest, MAX_KEY_MANIFEST_BYTES, "a key manifest") }),
+    ...(manifest !== undefined && { keyManifest: await loadKeyManifest(manifest) }),
     ...(values.release !== undefined && { version: values.release }),
-    ...(at !== undefined && { atMs: Date.parse(parseShape(timestampShape, at, "--at, a time like 2026-01-31T09:30:00Z")) }),
+    ...(at !== undefined && { atMs: momentOf(at) }),
   };
 }
 
@@ -80,16 +80,47 @@ function rulesIn({ name, anchors, signatures, requiredStatements, requiredTests,
 
 /** @throws VerifyError VERIFY_USAGE (no such file), FormatError */
 export async function loadPolicyFile(path: string | undefined): Promise<PolicyFile | undefined> {
-  return path === undefined ? undefined : parsePolicyFile(await readInput(path, MAX_POLICY_BYTES, "a policy"));
+  if (path === undefined) return undefined;
+  return asUsage("POLICY_MALFORMED", path, parsePolicyFile, await readInput(path, MAX_POLICY_BYTES, "a policy"));
 }
 
-async function loadOwnKey(env: CommandIo["env"]): Promise<PublicKey> {
-  const path = join(defaultKeysDirectory(env), "release.pub");
+/** What the caller brought and cannot be read is a wrong question, not a verdict. */
+function asUsage<T>(code: "POLICY_MALFORMED" | "TRUST_MALFORMED", path: string, parse: (bytes: Buffer) => T, bytes: Buffer): T {
   try {
-    return await loadPublicKey(path);
+    return parse(bytes);
   } catch (cause) {
-    if (!(cause instanceof VerifyError)) throw cause;
-    throw new VerifyError("TRUST_ROOT_MISSING", { expected: `--key, --fingerprint or ${path}`, actual: "none", cause });
+    if (!(cause instanceof FormatError)) throw cause;
+    const { expected, actual } = cause;
+    throw new VerifyError(code, { expected: `${path}: ${expected ?? cause.code}`, actual: actual ?? cause.code, cause });
+  }
+}
+
+/** A key manifest that somebody handed out; which of its keys count is decided where it is used. */
+async function loadKeyManifest(path: string): Promise<Buffer> {
+  const bytes = await readInput(path, MAX_KEY_MANIFEST_BYTES, "a key manifest");
+  asUsage("TRUST_MALFORMED", path, parseKeyManifest, bytes);
+  return bytes;
+}
+
+function momentOf(text: string): number {
+  const ms = Date.parse(text);
+  if (timestampShape.mistake(text, "") === undefined && Number.isFinite(ms)) return ms;
+  throw new VerifyError("VERIFY_USAGE", { expected: "--at with a time like 2026-01-31T09:30:00Z", actual: text });
+}
+
+/** This user's own keys: the manifest that gives them their roles, or before there is one the release key alone. */
+async function loadOwnTrust(env: CommandIo["env"]): Promise<Pick<VerifyPolicy, "keys" | "keyManifest">> {
+  const dir = defaultKeysDirectory(env);
+  const key = join(dir, "release.pub");
+  try {
+    return { keys: [], keyManifest: await loadKeyManifest(join(dir, "keys.json")) };
+  } catch (missing) {
+    if (!(missing instanceof VerifyError) || missing.code !== "VERIFY_USAGE") throw missing;
+    const keys = await loadPublicKey(key).catch((cause: unknown) => {
+      if (!(cause instanceof VerifyError)) throw cause;
+      throw new VerifyError("TRUST_ROOT_MISSING", { expected: `--key, --fingerprint or ${key}`, actual: "none", cause });
+    });
+    return { keys: [keys] };
   }
 }
 

@@ -1,16 +1,29 @@
 import { baselineConsistencyCheck, baselinePortsCheck, baselineRootHashCheck, baselineShapeCheck } from "./baseline-checks.ts";
 import {
+  channelFreshnessCheck,
+  channelKeysCheck,
+  channelReleaseCheck,
+  channelRollbackCheck,
+  channelShapeCheck,
+} from "./channel-checks.ts";
+import {
   bundleCheck,
-  bundleSignerCheck,
   checksumsFormatCheck,
   checksumsSignatureCheck,
   filesDigestCheck,
   manifestFilesCheck,
   manifestShapeCheck,
-  releaseKeyCheck,
 } from "./checksum-checks.ts";
 import { designationCheck, identityCheck, imageDigestCheck, rootHashCheck } from "./identity-checks.ts";
-import { ociImageCheck, ociLayoutCheck } from "./image-layout-checks.ts";
+import { ociImageCheck, ociLayoutCheck, ociSignaturesCheck } from "./image-layout-checks.ts";
+import {
+  bundleSignerCheck,
+  keysChainCheck,
+  keysRevocationCheck,
+  keysThresholdCheck,
+  releaseKeyCheck,
+  statementsRequiredCheck,
+} from "./key-checks.ts";
 import { closedWorldCheck } from "./layout-checks.ts";
 import { keylimeCheck, measurementsCertificatesCheck, measurementsFilesCheck, repredictionCheck } from "./measurements-checks.ts";
 import { mediumDigestCheck } from "./medium-checks.ts";
@@ -31,6 +44,10 @@ import { vexAgreementCheck, vexExpiryCheck, vexProductCheck, vexShapeCheck } fro
 /** All of them, in the order of the report; which of them must have passed is `requiredOf`'s to say. */
 export const releaseChecks: readonly ReleaseCheck[] = [
   closedWorldCheck,
+  statementsRequiredCheck,
+  keysChainCheck,
+  keysThresholdCheck,
+  keysRevocationCheck,
   releaseKeyCheck,
   checksumsSignatureCheck,
   checksumsFormatCheck,
@@ -72,8 +89,15 @@ export const releaseChecks: readonly ReleaseCheck[] = [
   testsImageCheck,
   testsResultCheck,
   testsRequiredCheck,
+  ...statementChecks.channel,
+  channelShapeCheck,
+  channelReleaseCheck,
+  channelKeysCheck,
+  channelFreshnessCheck,
+  channelRollbackCheck,
   ociLayoutCheck,
   ociImageCheck,
+  ociSignaturesCheck,
   mediumDigestCheck,
   imageDigestCheck,
   rootHashCheck,

@@ -3,10 +3,8 @@ import { canonicalJson } from "@secai/formats/canonical-json";
 import { designations } from "@secai/formats/designation";
 import type { CommandIo } from "./command.ts";
 import { VerifyError } from "./errors.ts";
-import { checkList, explainCheck } from "./explain.ts";
 import { verifyPolicyShape } from "./policy-file.ts";
 import { loadPolicyFile, policyFrom, trustOptions } from "./policy-options.ts";
-import { releaseChecks } from "./release-checks.ts";
 import { exitStatusOf, reportShape } from "./report.ts";
 import { output, outputOptions, requireForms, writeOut } from "./report-output.ts";
 import { verifyReleaseEvidence } from "./verify-release.ts";
@@ -62,7 +60,7 @@ const options = {
 /** @throws VerifyError and FormatError for a question that cannot be asked; the answer is the exit status */
 export async function runVerifyRelease(args: readonly string[], io: CommandIo): Promise<number> {
   const { values, positionals } = parse(args);
-  const text = helpFor(values);
+  const text = await helpFor(values);
   if (text !== undefined) {
     io.stdout(text);
     return 0;
@@ -94,9 +92,9 @@ type Values = ReturnType<typeof parse>["values"];
 const schemas = { report: reportShape.schema, policy: verifyPolicyShape.schema } as const;
 
 /** What is said instead of verifying, if anything. @throws VerifyError CHECK_UNKNOWN, VERIFY_USAGE */
-function helpFor({ help, explain, schema }: Values): string | undefined {
+async function helpFor({ help, explain, schema }: Values): Promise<string | undefined> {
   if (help) return RELEASE_HELP;
-  if (explain !== undefined) return explain === "list" ? checkList(releaseChecks) : explainCheck(releaseChecks, explain);
+  if (explain !== undefined) return (await import("./explain-command.ts")).explained(explain);
   if (schema === undefined) return undefined;
   if (schema !== "report" && schema !== "policy")
     throw new VerifyError("VERIFY_USAGE", { expected: "--schema report or policy", actual: schema });

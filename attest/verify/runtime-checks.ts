@@ -2,9 +2,11 @@ import type { Sha256 } from "@secai/formats/digest";
 import { ZERO_PCR } from "@secai/measure/pcr";
 import { attributeFaults } from "@secai/measure/public-area";
 import { hasNonce, hasPcrValues, isSignedBy } from "@secai/measure/quote";
-import { secureBootOffDigest } from "@secai/measure/secure-boot";
+import { saysSecureBootOff } from "@secai/measure/secure-boot";
 import { type CheckResult, fail, notPresent, pass, undecided } from "./check.ts";
 import { when } from "./release-evidence.ts";
+import type { RuntimeCode } from "./runtime-codes.ts";
+import { endorsementCheck, keyBoundCheck } from "./runtime-endorsement-checks.ts";
 import type { RuntimeFacts } from "./runtime-facts.ts";
 import type { RuntimePolicy } from "./runtime-policy.ts";
 import type { RuntimeCheck } from "./runtime-state-check.ts";
@@ -15,6 +17,8 @@ import { unitChecks } from "./runtime-unit-checks.ts";
 const signatureCheck: RuntimeCheck = {
   id: "quote.signature",
   title: "The quote was signed by the attestation key that came with it",
+  asks: "Whether the key that the machine shows signed these very bytes, with RSASSA, RSAPSS or ECDSA over SHA-256.",
+  codes: ["QUOTE_SIGNATURE", "TPM_ABSENT"],
   run: ({ quote, signature, attestationKey, evidence }) =>
     when(quote, () =>
       when(signature, (signed) =>
@@ -29,6 +33,8 @@ const signatureCheck: RuntimeCheck = {
 const nonceCheck: RuntimeCheck = {
   id: "quote.nonce",
   title: "The quote answers this challenge and no earlier one",
+  asks: "Whether the nonce inside the quote is the one that the verifier chose for this one question.",
+  codes: ["QUOTE_NONCE", "TPM_ABSENT"],
   run: ({ quote, nonce }) =>
     when(quote, (found) => {
       const actual = Buffer.from(found.nonce).toString("hex");
@@ -39,6 +45,8 @@ const nonceCheck: RuntimeCheck = {
 const pcrsCheck: RuntimeCheck = {
   id: "quote.pcrs",
   title: "The PCR values are those that were quoted",
+  asks: "Whether the digest inside the quote is that of the PCR values shown, and no value is shown that was not quoted.",
+  codes: ["QUOTE_PCRS", "TPM_ABSENT"],
   run: ({ quote, evidence }) =>
     when(quote, (found) => {
       const values = evidence.quote?.pcrs ?? new Map<number, Sha256>();
@@ -51,6 +59,8 @@ const pcrsCheck: RuntimeCheck = {
 const attributesCheck: RuntimeCheck = {
   id: "quote.ak-attributes",
   title: "The attestation key is bound to its TPM and signs only what that made",
+  asks: "Whether the key's attributes say fixedTPM, fixedParent, sensitiveDataOrigin, restricted and sign, and not decrypt.",
+  codes: ["AK_ATTRIBUTES", "TPM_ABSENT"],
   run: ({ attestationKey }) =>
     when(attestationKey, (key) => {
       const faults = attributeFaults(key);
@@ -59,15 +69,19 @@ const attributesCheck: RuntimeCheck = {
 };
 
 /**
- * Attributes are only claims in a structure: that a key is in a TPM at all follows from enrolment alone, when its owner saw it made.
- * Without one the quote shows what software says that could lie about everything, and the report says so.
+ * Attributes are only claims in a structure: that a key is in a TPM at all follows from enrolment, when its owner saw it made, or from a
+ * credential that a certified TPM opened with it. Without either the quote shows what software says that could lie about everything, and the report says so.
  */
 const enrolledCheck: RuntimeCheck = {
   id: "quote.ak-enrolled",
   title: "The attestation key is enrolled",
-  run: ({ attestationKey }, { attestationKeys }) =>
+  asks: "Whether the key is among those that the site's policy names. Without enrolment the key is taken at its word.",
+  codes: ["AK_UNKNOWN", "TPM_ABSENT"],
+  optional: true,
+  run: ({ attestationKey, activation }, { attestationKeys }) =>
     when(attestationKey, ({ fingerprint }) => {
-      if (attestationKeys === undefined) return notPresent(`attestation key not enrolled: taken at its word, ${fingerprint}`);
+      const instead = activation === "opened" ? "proved to lie in the TPM that it shows" : "taken at its word";
+      if (attestationKeys === undefined) return notPresent(`attestation key not enrolled: ${instead}, ${fingerprint}`);
       return attestationKeys.has(fingerprint) ? pass : fail("AK_UNKNOWN", [...attestationKeys].join(" | "), fingerprint);
     }),
 };
@@ -76,6 +90,7 @@ const enrolledCheck: RuntimeCheck = {
 function pcrCheck(
   id: string,
   title: string,
+  codes: readonly RuntimeCode[],
   index: 4 | 7 | 9 | 11 | 12,
   differs: (expected: Sha256, actual: Sha256, facts: RuntimeFacts, policy: RuntimePolicy) => CheckResult,
   matches: (facts: RuntimeFacts, policy: RuntimePolicy) => CheckResult = () => pass,
@@ -83,6 +98,8 @@ function pcrCheck(
   return {
     id,
     title,
+    asks: `Whether the quoted PCR ${index} is the value that the release, or the site's policy in its place, promises.`,
+    codes: [...codes, "PCR_NOT_QUOTED", "TPM_ABSENT"],
     run(facts, policy) {
       const expected = policy.pcrs[`${index}`];
       if (expected === undefined) return notPresent(`the release promises no PCR ${index}`);
@@ -99,11 +116,11 @@ function pcrCheck(
 const secureBootCheck = pcrCheck(
   "boot.secure-boot",
   "Secure Boot was on, with the expected keys and no others (PCR 7)",
+  ["SECURE_BOOT_OFF", "SECURE_BOOT_KEYS"],
   7,
   (expected, actual, facts) => {
     const off =
-      facts.events.state === "found" &&
-      facts.events.value.some(({ pcr, digest }) => pcr === 7 && digest === secureBootOffDigest());
+      facts.events.state === "found" && facts.events.value.some(({ pcr, digest }) => pcr === 7 && saysSecureBootOff(digest));
     return fail(off ? "SECURE_BOOT_OFF" : "SECURE_BOOT_KEYS", expected, actual);
   },
 );
@@ -111,6 +128,7 @@ const secureBootCheck = pcrCheck(
 const chainCheck = pcrCheck(
   "boot.chain",
   "Firmware loaded the expected boot loader and kernel image, nothing unexpected (PCR 4)",
+  ["BOOT_CHAIN"],
   4,
   (expected, actual) => fail("BOOT_CHAIN", expected, actual),
 );
@@ -118,6 +136,7 @@ const chainCheck = pcrCheck(
 const ukiCheck = pcrCheck(
   "boot.uki",
   "Kernel, initrd, command line and root hash are the release's (PCR 11)",
+  ["BOOT_UKI", "BOOT_NOT_COMPLETE"],
   11,
   (expected, actual, _, policy) => {
     const phase = Object.entries(policy.pcr11Phases).find(([, value]) => value === actual)?.[0];
@@ -130,6 +149,7 @@ const ukiCheck = pcrCheck(
 const initrdCheck = pcrCheck(
   "boot.initrd",
   "The kernel was handed the release's initrd and command line, and nothing beside them (PCR 9)",
+  ["BOOT_INITRD"],
   9,
   (expected, actual) => fail("BOOT_INITRD", expected, actual),
 );
@@ -138,6 +158,7 @@ const initrdCheck = pcrCheck(
 const commandLineCheck = pcrCheck(
   "boot.command-line",
   "Nothing unexpected was added to the kernel's command line or its initrd (PCR 12)",
+  ["BOOT_ADDON_PRESENT", "BOOT_ADDON", "COMMAND_LINE"],
   12,
   (expected, actual) => fail(expected === ZERO_PCR ? "BOOT_ADDON_PRESENT" : "BOOT_ADDON", expected, actual),
   ({ evidence }, { commandLine }) =>
@@ -147,6 +168,8 @@ const commandLineCheck = pcrCheck(
 const replayCheck: RuntimeCheck = {
   id: "event-log.replay",
   title: "The event logs lead to the quoted PCR values",
+  asks: "Whether replaying the firmware's event log and systemd's measurement log gives every quoted PCR value.",
+  codes: ["EVENT_LOG_REPLAY", "EVENT_LOG_MISSING", "TPM_ABSENT"],
   run: ({ quote, replay, evidence }) =>
     when(quote, ({ pcrs }) =>
       when(replay, (values) => {
@@ -162,6 +185,8 @@ const replayCheck: RuntimeCheck = {
 const verityCheck: RuntimeCheck = {
   id: "root.verity",
   title: "The root file system is read-only, and verified with the release's root hash",
+  asks: "What device-mapper says of the device below the root: its state, its root hash, and whether the mount is read-only.",
+  codes: ["ROOT_CORRUPTED", "ROOT_UNVERIFIED", "ROOT_HASH", "ROOT_WRITABLE"],
   run({ evidence: { root } }, { rootHash }) {
     if (root.verity === "corrupted") return fail("ROOT_CORRUPTED", "verified", "corrupted blocks");
     if (root.verity === "absent") return fail("ROOT_UNVERIFIED", "a dm-verity root", "none");
@@ -173,6 +198,9 @@ const verityCheck: RuntimeCheck = {
 const versionCheck: RuntimeCheck = {
   id: "release.version",
   title: "The machine runs the version that the release's manifest names",
+  asks: "Whether IMAGE_VERSION of the machine's os-release is the manifest's version.",
+  codes: ["RELEASE_VERSION"],
+  optional: true,
   run({ evidence }, { release }) {
     if (release === undefined) return notPresent("only measurements were given, no manifest");
     const { imageVersion } = evidence.release;
@@ -183,6 +211,9 @@ const versionCheck: RuntimeCheck = {
 const servicesCheck: RuntimeCheck = {
   id: "release.services",
   title: "Every service that may run in the machine is one of the release",
+  asks: "Whether each bundle that the machine's sealed list lets run has the digest of the release's.",
+  codes: ["SERVICES_UNKNOWN"],
+  optional: true,
   run({ evidence }, { release }) {
     if (release === undefined) return notPresent("only measurements were given, no manifest");
     if (evidence.services === undefined) return fail("SERVICES_UNKNOWN", "a sealed service manifest", "none");
@@ -202,6 +233,8 @@ export const runtimeChecks: readonly RuntimeCheck[] = [
   pcrsCheck,
   attributesCheck,
   enrolledCheck,
+  endorsementCheck,
+  keyBoundCheck,
   secureBootCheck,
   chainCheck,
   ukiCheck,
@@ -218,6 +251,8 @@ export const runtimeChecks: readonly RuntimeCheck[] = [
 export function requiredChecks(policy: RuntimePolicy): readonly string[] {
   const optional = new Set<string>();
   if (policy.attestationKeys === undefined) optional.add(enrolledCheck.id);
+  if (policy.endorsement === undefined) optional.add(endorsementCheck.id);
+  if (policy.endorsement === undefined || policy.attestationKeys !== undefined) optional.add(keyBoundCheck.id);
   if (policy.pcrs["9"] === undefined) optional.add(initrdCheck.id);
   if (policy.release === undefined) {
     optional.add(versionCheck.id);

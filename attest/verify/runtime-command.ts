@@ -4,7 +4,9 @@ import type { CommandIo } from "./command.ts";
 import { VerifyError } from "./errors.ts";
 import { policyFrom, print } from "./release-command.ts";
 import { exitStatusOf } from "./report.ts";
+import { credentialFor, isOpened } from "./runtime-activation.ts";
 import { type Evidence, MAX_EVIDENCE_BYTES, NONCE, parseEvidence } from "./runtime-evidence.ts";
+import type { Activation } from "./runtime-facts.ts";
 import { readInput } from "./runtime-files.ts";
 import { MAX_SITE_POLICY_BYTES, parseSitePolicy, type SitePolicy } from "./runtime-policy.ts";
 import { askRemote } from "./runtime-remote.ts";
@@ -25,12 +27,16 @@ What the machine should be (one of the two, always verified first):
 Whom to trust (from outside the release; never read from it):
   --key FILE            a public key, as its publisher handed it out; may be repeated
   --fingerprint HEX     with --release: the SHA-256 of such a key; may be repeated
-                        without either: release.pub of this user's own keys
+  --key-manifest FILE   a keys.json obtained elsewhere, as secai verify release
+                        without any: this user's own keys
   --designation NAME    as secai verify release
   --without FILE        as secai verify release
   --policy FILE         what this site expects instead of the bare release, as canonical JSON:
                         {"schema":1,"name":...} and any of "pcrs" (4, 7, 9, 12), "addonCommandLine", "units" (digest by name),
-                        "attestationKeys" (SHA-256 of enrolled keys; without them the report says that the key is taken at its word)
+                        "attestationKeys" (SHA-256 of enrolled keys), "tpmAnchors" and "tpmIntermediates" (PEM certificates
+                        of TPM makers; the machine then shows its own, and with --remote proves that its key lies in that
+                        TPM). With neither the report says that the key is taken at its word
+  --at TIME             as secai verify release
 Output:
   --json                the report alone, on standard output
   --verbose             a line for every subject
@@ -53,9 +59,11 @@ const options = {
   measurements: { type: "string" },
   key: { type: "string", multiple: true },
   fingerprint: { type: "string", multiple: true },
+  "key-manifest": { type: "string" },
   designation: { type: "string", multiple: true },
   without: { type: "string", multiple: true },
   policy: { type: "string" },
+  at: { type: "string" },
   json: { type: "boolean" },
   verbose: { type: "boolean" },
   help: { type: "boolean", short: "h" },
@@ -100,9 +108,11 @@ export async function runVerifyRuntime(args: readonly string[], io: CommandIo): 
   // `--release` names a directory here, and a version where releases are verified.
   const { release: _, ...trusting } = values;
   const trust = await policyFrom(trusting, io);
-  const { evidence, nonce } = transport === undefined ? await evidenceFrom(values) : await evidenceOverThere(transport, values);
+  const at = new Date();
+  const answer = transport === undefined ? await evidenceFrom(values) : await evidenceOverThere(transport, values, site);
+  const { evidence, nonce, activation = "not-asked" } = answer;
   const target = transport?.join(" ") ?? values.evidence ?? "this machine";
-  const report = await verifyRuntime({ target, evidence, nonce, source, trust, site });
+  const report = await verifyRuntime({ target, evidence, nonce, source, trust, site, asked: { activation, at } });
   print(report, values, io);
   return exitStatusOf(report);
 }
@@ -123,21 +133,34 @@ interface Answer {
   readonly evidence: Evidence;
   /** Hex; what the machine was asked with. */
   readonly nonce: string;
+  readonly activation?: Activation;
 }
 
+const SECRET_BYTES = 32;
 const freshNonce = () => randomBytes(32).toString("hex");
 
-/** What a machine that a command reaches answers to a nonce of our own. */
-async function evidenceOverThere(transport: readonly string[], { evidence, nonce, deadline }: Values): Promise<Answer> {
-  const [command, ...rest] = transport;
+/** What a machine that a command reaches answers to a nonce of our own, and to a credential where the site asks for that. */
+async function evidenceOverThere(words: readonly string[], values: Values, site: SitePolicy | undefined): Promise<Answer> {
+  const { evidence: file, nonce: given, deadline } = values;
+  const [command, ...rest] = words;
   const seconds = Number(deadline ?? DEFAULT_DEADLINE_SECONDS);
-  if (command === undefined || evidence !== undefined || nonce !== undefined)
+  if (command === undefined || file !== undefined || given !== undefined)
     throw usage("--remote COMMAND... without --evidence and --nonce", "another mix");
   if (!Number.isInteger(seconds) || seconds < 1 || seconds > MAX_DEADLINE_SECONDS)
     throw usage(`--deadline from 1 to ${MAX_DEADLINE_SECONDS} seconds`, String(deadline));
-  const fresh = freshNonce();
-  const bytes = await askRemote({ transport: [command, ...rest], nonce: fresh, limitMs: seconds * 1000 });
-  return { evidence: parseEvidence(bytes), nonce: fresh };
+  const ask = (...question: string[]) => askRemote({ transport: [command, ...rest], words: question, limitMs: seconds * 1000 });
+  const nonce = freshNonce();
+  const evidence = parseEvidence(await ask("--nonce", nonce));
+  const activation = site?.tpmAnchors === undefined ? "not-asked" : await activate(evidence, ask);
+  return { evidence, nonce, activation };
+}
+
+/** Makes a credential for the keys that the machine showed, and has it opened. @throws RuntimeError REMOTE_FAILED, EVIDENCE_MALFORMED */
+async function activate(evidence: Evidence, ask: (...words: string[]) => Promise<Buffer>): Promise<Activation> {
+  const secret = randomBytes(SECRET_BYTES);
+  const credential = credentialFor(evidence, secret);
+  if (credential === undefined) return "not-asked";
+  return isOpened(await ask("--activate", credential), secret) ? "opened" : "not-opened";
 }
 
 /** The machine's answer to the caller's nonce, or this machine's to one of our own. */

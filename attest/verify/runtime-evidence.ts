@@ -14,18 +14,25 @@ const MAX_LOG_BASE64 = 1_500_000;
 /** The verifier's challenge: 16 to 32 bytes as lower-case hex. */
 export const NONCE = /^([0-9a-f]{2}){16,32}$/;
 
+const quoteShape = object(
+  {
+    /** TPMS_ATTEST, TPMT_SIGNATURE and TPM2B_PUBLIC of the key that signed, as the TPM gave them. */
+    message: base64Text(2048),
+    signature: base64Text(2048),
+    attestationKey: base64Text(2048),
+    pcrs: table(/^([0-9]|1[0-9]|2[0-3])$/, sha256Shape, { max: 24 }),
+  },
+  {
+    /** TPM2B_PUBLIC of the TPM's endorsement key, and the certificate that its maker gave it, where the TPM holds one. */
+    endorsementKey: base64Text(2048),
+    endorsementCertificate: base64Text(24_000),
+  },
+);
+
 const bootShape = {
-  nonce: text(NONCE, 64),
   /** Null: the machine has no TPM. */
-  quote: nullable(
-    object({
-      /** TPMS_ATTEST, TPMT_SIGNATURE and TPM2B_PUBLIC of the key that signed, as the TPM gave them. */
-      message: base64Text(2048),
-      signature: base64Text(2048),
-      attestationKey: base64Text(2048),
-      pcrs: table(/^([0-9]|1[0-9]|2[0-3])$/, sha256Shape, { max: 24 }),
-    }),
-  ),
+  quote: nullable(quoteShape),
+  nonce: text(NONCE, 64),
   eventLog: nullable(base64Text(MAX_LOG_BASE64)),
   userspaceLog: nullable(base64Text(MAX_LOG_BASE64)),
   commandLine: text(/^[\x20-\x7e]{0,8192}$/, 8192),
@@ -64,6 +71,9 @@ export interface Evidence {
         readonly signature: Uint8Array;
         readonly attestationKey: Uint8Array;
         readonly pcrs: ReadonlyMap<number, Sha256>;
+        readonly endorsementKey?: Uint8Array;
+        /** Undefined: the TPM holds none. */
+        readonly endorsementCertificate?: Uint8Array;
       };
   readonly eventLog: Uint8Array | undefined;
   readonly userspaceLog: Uint8Array | undefined;
@@ -79,6 +89,19 @@ export interface Evidence {
 
 function optionalBytes(encoded: string | null): Uint8Array | undefined {
   return encoded === null ? undefined : parseBase64(encoded);
+}
+
+interface Endorsement<T> {
+  readonly endorsementKey?: T;
+  readonly endorsementCertificate?: T;
+}
+
+/** Both members in another form; what is not there stays away. */
+function endorsementOf<T, U>({ endorsementKey, endorsementCertificate }: Endorsement<T>, form: (value: T) => U): Endorsement<U> {
+  return {
+    ...(endorsementKey === undefined ? {} : { endorsementKey: form(endorsementKey) }),
+    ...(endorsementCertificate === undefined ? {} : { endorsementCertificate: form(endorsementCertificate) }),
+  };
 }
 
 /** @throws FormatError */
@@ -99,6 +122,7 @@ function decode(bytes: Uint8Array): Evidence {
             signature: parseBase64(quote.signature),
             attestationKey: parseBase64(quote.attestationKey),
             pcrs: new Map(Object.entries(quote.pcrs).map(([index, value]) => [Number(index), value as Sha256])),
+            ...endorsementOf(quote, parseBase64),
           },
     eventLog: optionalBytes(wire.eventLog),
     userspaceLog: optionalBytes(wire.userspaceLog),
@@ -132,6 +156,7 @@ export function printEvidence(evidence: Evidence): string {
             signature: base64(quote.signature),
             attestationKey: base64(quote.attestationKey),
             pcrs: Object.fromEntries([...quote.pcrs].map(([index, value]) => [String(index), value])),
+            ...endorsementOf(quote, base64),
           },
     eventLog: eventLog === undefined ? null : base64(eventLog),
     userspaceLog: userspaceLog === undefined ? null : base64(userspaceLog),

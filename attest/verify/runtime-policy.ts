@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import type { Baseline } from "@secai/formats/baseline";
 import { canonicalJson, parseCanonicalJson } from "@secai/formats/canonical-json";
 import type { Sha256 } from "@secai/formats/digest";
@@ -5,6 +6,7 @@ import { FormatError } from "@secai/formats/errors";
 import type { Manifest } from "@secai/formats/manifest";
 import { list, literal, object, parseShape, type TypeOf, table, text } from "@secai/formats/shape";
 import { nameShape, sha256Shape } from "@secai/formats/shapes";
+import type { EndorsementTrust } from "@secai/measure/endorsement";
 import type { Measurements, PredictedPcrs } from "@secai/measure/measurements";
 import { ZERO_PCR } from "@secai/measure/pcr";
 import type { PhaseValues } from "@secai/measure/uki";
@@ -24,6 +26,8 @@ export interface RuntimePolicy {
   readonly commandLine: string;
   /** Fingerprints of enrolled attestation keys; undefined: none is enrolled, any key is taken at its word. */
   readonly attestationKeys: ReadonlySet<string> | undefined;
+  /** TPM makers whose certificates count; undefined: none was given, any endorsement is taken at its word. */
+  readonly endorsement: EndorsementTrust | undefined;
   /** What the release's manifest says, when a whole release was given. */
   readonly release: { readonly version: string; readonly services: ReadonlyMap<string, string> } | undefined;
   /** What the release's sealed root is, for the running system to be compared with; undefined: nobody said. */
@@ -47,12 +51,17 @@ export function releasePolicy(measurements: Measurements, manifest?: Manifest, b
     rootHash: measurements.rootHash,
     commandLine: measurements.commandLine,
     attestationKeys: undefined,
+    endorsement: undefined,
     release: manifest === undefined ? undefined : { version: manifest.tag, services: servicesOf(manifest) },
     baseline,
     units: undefined,
   };
 }
 
+const certificatesShape = list(text(/^-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+\n-----END CERTIFICATE-----\n$/, 32_768), {
+  min: 1,
+  max: 64,
+});
 const pcrsShape = object({}, { "4": sha256Shape, "7": sha256Shape, "9": sha256Shape, "12": sha256Shape });
 const sitePolicyShape = object(
   { schema: literal(1), name: nameShape },
@@ -62,6 +71,10 @@ const sitePolicyShape = object(
     /** Command line that an addon appends; then `pcrs` must say which PCR 4 and 12 result. */
     addonCommandLine: text(/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/, 4096),
     attestationKeys: list(sha256Shape, { min: 1, max: 1000 }),
+    /** Certificates (PEM) of TPM makers: with them a machine must show one that leads there, and prove that its key lies in that TPM. */
+    tpmAnchors: certificatesShape,
+    /** Certificates between those and the TPMs'. */
+    tpmIntermediates: certificatesShape,
     /** Units that the site adds below /run, by credential or otherwise: SHA-256 of the file by name. */
     units: table(/^[A-Za-z0-9:_.\\@-]{1,255}$/, sha256Shape, { max: 100 }),
   },
@@ -87,7 +100,21 @@ export function parseSitePolicy(bytes: Uint8Array): SitePolicy {
   if ((policy.addonCommandLine !== undefined) !== (pcr12 !== ZERO_PCR)) {
     throw malformed("addonCommandLine together with the PCR 12 it leads to", "one of them");
   }
+  endorsementTrust(policy);
   return policy;
+}
+
+/** @throws RuntimeError RUNTIME_POLICY_MALFORMED */
+function endorsementTrust({ tpmAnchors, tpmIntermediates }: SitePolicy): EndorsementTrust | undefined {
+  if (tpmAnchors === undefined && tpmIntermediates !== undefined)
+    throw malformed("tpmAnchors with tpmIntermediates", "the latter alone");
+  if (tpmAnchors === undefined) return undefined;
+  try {
+    const read = (pem: string) => new X509Certificate(pem);
+    return { anchors: tpmAnchors.map(read), intermediates: (tpmIntermediates ?? []).map(read) };
+  } catch (cause) {
+    throw malformed("certificates in PEM", (cause as Error).message, cause);
+  }
 }
 
 export function printSitePolicy(policy: SitePolicy): string {
@@ -103,6 +130,7 @@ export function withSite(policy: RuntimePolicy, site: SitePolicy): RuntimePolicy
     pcrs: { ...policy.pcrs, ...(site.pcrs as Partial<PredictedPcrs>) },
     commandLine: addon === undefined ? policy.commandLine : `${policy.commandLine} ${addon}`,
     attestationKeys: site.attestationKeys === undefined ? policy.attestationKeys : new Set(site.attestationKeys),
+    endorsement: endorsementTrust(site) ?? policy.endorsement,
     units: site.units === undefined ? policy.units : new Map(Object.entries(site.units)),
   };
 }

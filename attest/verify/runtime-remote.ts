@@ -7,11 +7,13 @@ import { visible } from "./runtime-state.ts";
 export const COLLECTOR = ["/usr/bin/node", "/usr/libexec/secure-ai/secai-evidence.mjs"] as const;
 const MAX_COMPLAINT_BYTES = 16 * 1024;
 
+export type Transport = readonly [string, ...string[]];
+
 export interface RemoteQuestion {
-  /** A command that runs another one on the machine, such as `ssh root@host`: the collector and the nonce become its last words. */
-  readonly transport: readonly [string, ...string[]];
-  /** Hex. */
-  readonly nonce: string;
+  /** A command that runs another one on the machine, such as `ssh root@host`: the collector and its words become its last. */
+  readonly transport: Transport;
+  /** For the collector: plain words of letters, digits and dashes, because ssh hands them to a shell over there. */
+  readonly words: readonly string[];
   /** Milliseconds for the whole answer. */
   readonly limitMs: number;
 }
@@ -21,8 +23,8 @@ export interface RemoteQuestion {
  * only bytes: whoever judges them parses them as coming from an enemy, the transport included.
  * @throws RuntimeError REMOTE_FAILED, EVIDENCE_TOO_LARGE
  */
-export function askRemote({ transport, nonce, limitMs }: RemoteQuestion): Promise<Buffer> {
-  const [command, ...args] = [...transport, ...COLLECTOR, "--nonce", nonce];
+export function askRemote({ transport, words, limitMs }: RemoteQuestion): Promise<Buffer> {
+  const [command, ...args] = [...transport, ...COLLECTOR, ...words];
   return new Promise((resolve, reject) => {
     // A process group of its own: a transport may have started others, which would keep the pipes open.
     const child = spawn(command as string, args, { stdio: ["ignore", "pipe", "pipe"], detached: true });

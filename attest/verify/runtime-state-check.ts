@@ -1,5 +1,6 @@
 import type { Baseline } from "@secai/formats/baseline";
 import { about, type Check, fail, notPresent, pass, type SubjectResult, undecided } from "./check.ts";
+import type { RuntimeCode } from "./runtime-codes.ts";
 import type { RuntimeFacts } from "./runtime-facts.ts";
 import type { RuntimePolicy } from "./runtime-policy.ts";
 import type { RunningState } from "./runtime-state.ts";
@@ -37,12 +38,14 @@ export function stateCheck(
   id: string,
   title: string,
   asks: string,
+  codes: readonly RuntimeCode[],
   compare: (question: StateQuestion) => readonly SubjectResult[],
 ): RuntimeCheck {
   return {
     id,
     title,
     asks,
+    codes: [...codes, "BASELINE_MISSING", "STATE_MISSING"],
     run({ evidence: { running } }, policy) {
       const { baseline, release } = policy;
       if (baseline === undefined && release === undefined) return notPresent("only measurements were given, no baseline");

@@ -8,6 +8,7 @@ const baselineCheck = stateCheck(
   "runtime.baseline",
   "The baseline that the machine is held to is that of the root it promises to run",
   "Compares the root hash in baseline.json with the one in measurements.json.",
+  ["BASELINE_OTHER_IMAGE"],
   ({ baseline, policy: { rootHash } }) =>
     baseline.rootHash === rootHash
       ? []
@@ -31,6 +32,7 @@ const listenersCheck = stateCheck(
   "runtime.listeners",
   "Exactly the sockets of the release listen, each held by its service",
   "Compares TCP, UDP, raw and packet sockets, and the units that hold them, with the baseline's ports.",
+  ["LISTENER_UNEXPECTED", "LISTENER_MISSING"],
   ({ running, baseline }) => {
     const promised = new Map(
       baseline.ports.map(({ service, address, port }) => [
@@ -59,6 +61,7 @@ const firewallCheck = stateCheck(
   "runtime.firewall",
   "The firewall rules in force are those of the release's ruleset file, no more and no less",
   "Compares the ruleset file with the baseline, and the rules in force with what that file gives in an empty network namespace.",
+  ["FIREWALL_FILE", "FIREWALL_RULES"],
   ({ running: { firewall }, baseline }) => {
     const { path, sha256 } = baseline.firewall;
     const results: SubjectResult[] = [];
@@ -88,6 +91,7 @@ const sysctlCheck = stateCheck(
   "runtime.sysctl",
   "Every kernel setting of the release is in force",
   "Compares the values in /proc/sys with the baseline's; a setting that this kernel does not have is nobody's.",
+  ["SYSCTL_VALUE", "SYSCTL_UNREPORTED", "SYSCTL_CHANGED", "SYSCTL_UNKNOWN", "SYSCTL_MISSING"],
   (question) => {
     const { running, baseline } = question;
     const settings = Object.entries(baseline.sysctl).filter(([key]) => !key.includes("*"));
@@ -132,6 +136,7 @@ const policiesCheck = stateCheck(
   "runtime.policies",
   "Every policy file is the release's, in every service's view",
   "Compares the digests of the files in /etc/secure-ai, as the system and each service with a mount namespace of its own see them.",
+  ["POLICY_CHANGED", "POLICY_UNKNOWN", "POLICY_MISSING"],
   (question) => changedFiles(question, ["/etc/secure-ai/"], "POLICY"),
 );
 
@@ -139,6 +144,7 @@ const bundlesCheck = stateCheck(
   "runtime.bundles",
   "Every service bundle and program of ours is the release's, in every service's view",
   "Compares the digests of the files in /usr/lib/secure-ai and /usr/libexec/secure-ai, as the system and each service see them.",
+  ["BUNDLE_CHANGED", "BUNDLE_UNKNOWN", "BUNDLE_MISSING"],
   (question) => changedFiles(question, ["/usr/lib/secure-ai/", "/usr/libexec/secure-ai/"], "BUNDLE"),
 );
 
@@ -184,6 +190,7 @@ const mountsCheck = stateCheck(
   "runtime.mounts",
   "Nothing is mounted over the sealed root or the kernel's interfaces",
   "Looks at the mounts of the system and of every service with a mount namespace of its own.",
+  ["MOUNT_UNEXPECTED"],
   ({ running: { mounts, rootDevice } }) =>
     mounts
       .filter((mount) => !isExpectedMount(mount, rootDevice))
@@ -208,6 +215,7 @@ const modulesCheck = stateCheck(
   "runtime.modules",
   "Every kernel module in use is one of the release, none is barred, and the kernel runs no foreign code",
   "Compares loaded modules with the baseline's files and with the modules that modprobe.d forbids, and reads the kernel's taint flags.",
+  ["MODULE_UNKNOWN", "MODULE_BARRED", "KERNEL_TAINTED", "MODPROBE_CHANGED", "MODPROBE_UNKNOWN", "MODPROBE_MISSING"],
   (question) => {
     const { loaded, barred, taint } = question.running.modules;
     const shipped = new Set([...question.sealed.keys()].map((path) => MODULE_FILE.exec(path)?.[1]?.replaceAll("-", "_")));
@@ -230,6 +238,7 @@ const processesCheck = stateCheck(
   "runtime.processes",
   "Every process runs a program of the sealed root and nothing else as code",
   "Looks at the device of each process's program and of every file that it has mapped as code.",
+  ["PROCESS_FOREIGN", "CODE_FOREIGN"],
   ({ running }) =>
     running.processes.flatMap((process) => [
       ...(process.sealed ? [] : [wrong(processName(process), "PROCESS_FOREIGN", "a program of the sealed root", "another file")]),
@@ -245,6 +254,7 @@ const shellsCheck = stateCheck(
   "runtime.shells",
   "No shell or login waits on a console or network",
   "Looks for processes with a controlling terminal, which none of the release has, and for active units that give a shell.",
+  ["SHELL_ON_TERMINAL", "SHELL_UNIT"],
   ({ running }) => [
     ...running.processes.flatMap((process) =>
       process.terminal === null

@@ -38,6 +38,7 @@ const unitsCheck = stateCheck(
   "runtime.units",
   "Every loaded unit is the release's, without foreign drop-ins, and nothing in /run adds or replaces one",
   "Compares each unit's file and drop-ins with the baseline, and the folders of /run with what the sealed generators make.",
+  ["UNIT_UNKNOWN", "UNIT_CHANGED", "UNIT_FILE_UNKNOWN", "DROP_IN_UNKNOWN", "DROP_IN_CHANGED"],
   (question) => [
     ...question.running.units.flatMap((unit) => unitMistakes(question, unit)),
     ...question.running.unitFiles.flatMap((file) =>
@@ -52,6 +53,7 @@ const failedUnitsCheck = stateCheck(
   "runtime.failed-units",
   "No unit has failed",
   "Looks at the state of every loaded unit.",
+  ["UNIT_FAILED"],
   ({ running }) =>
     running.units.flatMap(({ name, active }) => (active === "failed" ? [wrong(name, "UNIT_FAILED", "not failed", active)] : [])),
 );

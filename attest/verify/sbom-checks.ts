@@ -1,9 +1,7 @@
-import { IMAGE_SBOM_XML_FILE, roleOf } from "@secai/formats/release-layout";
+import { roleOf } from "@secai/formats/release-layout";
 import { about, type CheckResult, fail, notPresent, pass, type SubjectResult, undecided } from "./check.ts";
-import { bytesOf } from "./measurements-checks.ts";
-import { derive, given, type ReleaseCheck, when } from "./release-evidence.ts";
+import { given, type ReleaseCheck, when } from "./release-evidence.ts";
 import type { Sbom, SbomComponent } from "./sbom-document.ts";
-import { parseSbomXml } from "./sbom-xml.ts";
 
 /** Every SBOM reads as CycloneDX about something, and services and their SBOMs come in pairs. */
 export const sbomShapeCheck: ReleaseCheck = {
@@ -104,9 +102,8 @@ export const sbomXmlCheck: ReleaseCheck = {
   codes: ["SBOM_XML_DIFFERS", "XML_MALFORMED", "EVIDENCE_UNUSABLE"],
   optional: true,
   run(evidence) {
-    const xml = bytesOf(evidence, IMAGE_SBOM_XML_FILE);
-    if (xml.state === "absent") return notPresent("the SBOM is not given in XML");
-    return when(derive(xml, parseSbomXml), (components) =>
+    if (evidence.sbomXml.state === "absent") return notPresent("the SBOM is not given in XML");
+    return when(evidence.sbomXml, (components) =>
       given(evidence.imageSbom, "the image's SBOM", (sbom) =>
         sameSets("SBOM_XML_DIFFERS", [sbom.subject, ...sbom.components].map(componentLine), components.map(componentLine)),
       ),

@@ -4,14 +4,15 @@ import { MAX_PAYLOAD_BYTES } from "@secai/formats/dsse";
 import { type Role, roleOf } from "@secai/formats/release-layout";
 import { releasePredicate } from "@secai/formats/release-statement";
 import { type FileStatement, statementOf } from "@secai/formats/release-statements";
-import { parseStatement, type Statement } from "@secai/formats/statement";
+import type { Statement } from "@secai/formats/statement";
 import { about, type CheckResult, fail, notPresent, pass, type SubjectResult } from "./check.ts";
-import { derive, given, payloadIn, type ReleaseCheck, type ReleaseEvidence, when } from "./release-evidence.ts";
+import { SIGNER_CODES } from "./check-codes.ts";
+import { derive, given, payloadIn, type ReleaseCheck, type ReleaseEvidence, statementIn, when } from "./release-evidence.ts";
 
 /** What a pair of checks, `<area>.signature` and `<area>.subject`, is about. */
 interface Area {
   readonly area: string;
-  /** For people: "the signed baseline". */
+  /** For people: "the baseline". */
   readonly what: string;
   readonly roles: readonly Role[];
   readonly optional?: true;
@@ -36,7 +37,7 @@ export function signatureCheck(area: Area): ReleaseCheck {
     id: `${area.area}.signature`,
     title: `A trusted key signed ${area.what}`,
     asks: `Whether the bundle of each such file holds an in-toto statement that a key of the role that may sign it has signed. The key manifest says which keys those are; a key that was revoked, or was not valid yet or any more when the release was issued, does not count.`,
-    codes: ["BUNDLE_MISSING", "KEY_UNAVAILABLE", "EVIDENCE_UNUSABLE"],
+    codes: [...SIGNER_CODES, "BUNDLE_MISSING", "EVIDENCE_UNUSABLE"],
     ...(area.optional && { optional: true }),
     run: (evidence) =>
       perFile(evidence, area, (name) => [
@@ -52,7 +53,7 @@ export function signatureCheck(area: Area): ReleaseCheck {
 export function subjectCheck(area: Area): ReleaseCheck {
   return {
     id: `${area.area}.subject`,
-    title: `What was signed is ${area.what.replace(/^the signed /, "the ")} of this release`,
+    title: `The signed statement of ${area.what} is the one of this release`,
     asks: `Whether the signed statement has the type that belongs to the file, says exactly what the file says, and is about the files it must be about, by their digests, and no others. A genuine statement of another release fails here.`,
     codes: [
       "PREDICATE_MISMATCH",
@@ -71,10 +72,10 @@ function statementResults(evidence: ReleaseEvidence, name: string): readonly Sub
   const wanted = statementOf(name);
   if (wanted === undefined) return [];
   const payload = payloadIn(evidence, name);
-  const signed = derive(payload, parseStatement);
+  const signed = statementIn(evidence, name);
   if (signed.state !== "found") {
     // What a trusted key signed and is no statement is wrong; what nobody trusted signed is the signature check's to refuse.
-    const found = payload.state === "found" ? when(signed, () => pass) : given(signed, "the signed statement", () => pass);
+    const found = payload.state === "found" ? when(signed, () => pass) : given(signed, "the statement", () => pass);
     return [about(name, found)];
   }
   const { predicateType } = signed.value;
@@ -147,18 +148,18 @@ function subjectResult({ inventory, checksums }: ReleaseEvidence, name: string, 
 }
 
 const areas = {
-  measurements: { area: "measurements", what: "the signed measurements", roles: ["measurements"] },
-  sbom: { area: "sbom", what: "the signed SBOMs", roles: ["image-sbom", "service-sbom"] },
-  baseline: { area: "baseline", what: "the signed baseline", roles: ["baseline"], optional: true },
-  vex: { area: "vex", what: "the signed VEX document", roles: ["vex"], optional: true },
-  tests: { area: "tests", what: "the signed test results", roles: ["test-result"], optional: true },
-  channel: { area: "channel", what: "the signed channel file", roles: ["channel"], optional: true },
-  manifest: { area: "manifest", what: "the signed release statement", roles: ["manifest"] },
+  measurements: { area: "measurements", what: "the measurements", roles: ["measurements"] },
+  sbom: { area: "sbom", what: "the SBOMs", roles: ["image-sbom", "service-sbom"] },
+  baseline: { area: "baseline", what: "the baseline", roles: ["baseline"], optional: true },
+  vex: { area: "vex", what: "the VEX document", roles: ["vex"], optional: true },
+  tests: { area: "tests", what: "the test results", roles: ["test-result"], optional: true },
+  channel: { area: "channel", what: "the channel file", roles: ["channel"], optional: true },
+  manifest: { area: "manifest", what: "the release statement", roles: ["manifest"] },
 } as const satisfies Readonly<Record<string, Area>>;
 
 export const provenanceSignatureCheck = signatureCheck({
   area: "provenance",
-  what: "the signed provenance",
+  what: "the provenance",
   roles: ["provenance"],
 });
 

@@ -1,12 +1,10 @@
 import { stat } from "node:fs/promises";
 import { type Baseline, parseBaseline } from "@secai/formats/baseline";
-import { parseBundle } from "@secai/formats/bundle";
+import { type Bundle, parseBundle } from "@secai/formats/bundle";
 import { canonicalJson } from "@secai/formats/canonical-json";
 import { FormatError } from "@secai/formats/errors";
-import { hintOf } from "@secai/formats/keys";
 import type { Manifest } from "@secai/formats/manifest";
 import { BASELINE_FILE } from "@secai/formats/release-layout";
-import { verifyStatementBundle } from "@secai/formats/signature";
 import { parseStatement } from "@secai/formats/statement";
 import { MEASURED_BOOT_PREDICATE } from "@secai/formats/uris";
 import { type Measurements, parseMeasurements } from "@secai/measure/measurements";
@@ -16,11 +14,14 @@ import { takeInventory } from "./inventory.ts";
 import { releaseChecks } from "./release-checks.ts";
 import { derive, type Found, fileOf, gatherEvidence, when } from "./release-evidence.ts";
 import type { VerifyPolicy } from "./release-policy.ts";
+import { trustedKeys } from "./release-trust.ts";
 import { buildReport, type Report } from "./report.ts";
 import { requiredChecks, runtimeChecks } from "./runtime-checks.ts";
 import type { Evidence } from "./runtime-evidence.ts";
-import { runtimeFacts } from "./runtime-facts.ts";
+import { type Asked, runtimeFacts } from "./runtime-facts.ts";
 import { type RuntimePolicy, releasePolicy, type SitePolicy, withSite } from "./runtime-policy.ts";
+import { type RoleKeys, signersOf, thresholdRefusal } from "./trust-signers.ts";
+import { anchorLines } from "./verify-release.ts";
 
 /** Where the promise comes from that the machine is held to. */
 export type PromiseSource =
@@ -37,6 +38,8 @@ export interface RuntimeQuestion {
   readonly source: PromiseSource;
   readonly trust: VerifyPolicy;
   readonly site: SitePolicy | undefined;
+  /** Whether the machine was asked for more than evidence, and when; nothing more by default. */
+  readonly asked?: Asked;
 }
 
 /** A verified promise, or why there is none: its own checks either way. */
@@ -58,14 +61,12 @@ export async function verifyRuntime(question: RuntimeQuestion): Promise<Report> 
     source.kind === "release" ? await promiseOfRelease(source.dir, trust) : promiseOfStatement(source.bundle, trust);
   const { measurements } = promised;
   const policy = measurements.state === "found" ? policyOf(measurements.value, promised, question.site) : undefined;
-  const facts = runtimeFacts(question.evidence, question.nonce);
+  const facts = runtimeFacts(question.evidence, question.nonce, question.asked);
   const outcomes = policy === undefined ? [] : runChecks(runtimeChecks, facts, policy);
   return buildReport({
     kind: "runtime",
     target: question.target,
-    trust: [...trust.keys.map(({ fingerprint }) => fingerprint), ...trust.fingerprints].map(
-      (fingerprint) => `key ${fingerprint}`,
-    ),
+    trust: anchorLines(trust),
     claims: claimsOf(question.evidence, facts.attestationKey, policy),
     // Without measurements nothing could be asked of the machine: then every check is owed, and the verdict stays open at best.
     required: [...promised.required, ...(policy === undefined ? runtimeChecks.map(({ id }) => id) : requiredChecks(policy))],
@@ -106,15 +107,17 @@ async function promiseOfRelease(dir: string, trust: VerifyPolicy): Promise<Promi
   };
 }
 
-/** The measurements inside a signed statement, once a trusted key's signature over it holds. */
-function openStatement(bundle: Buffer, trust: VerifyPolicy): Measurements {
-  const signed = parseBundle(bundle);
-  const [first, ...others] = trust.keys;
-  if (first === undefined || signed.kind !== "statement") {
-    throw new FormatError("SIGNATURE_INVALID", { expected: "a statement signed by a trusted key", actual: signed.kind });
+/** The measurements inside a signed statement, once enough trusted keys' signatures over it hold. */
+function openStatement(bundle: Bundle, keys: RoleKeys): Measurements {
+  const signers = signersOf([{ name: "the measurements", bundle }], keys);
+  const refused = signers.uncounted[0] ?? thresholdRefusal(signers, keys);
+  if (signers.payload === undefined || refused !== undefined) {
+    throw new FormatError("SIGNATURE_INVALID", {
+      expected: refused?.expected ?? "a statement signed by a trusted key",
+      actual: `${refused?.code ?? "none"}: ${refused?.actual ?? bundle.kind}`,
+    });
   }
-  const key = others.find((candidate) => hintOf(candidate) === signed.keyHint) ?? first;
-  const statement = parseStatement(verifyStatementBundle(signed, key));
+  const statement = parseStatement(signers.payload);
   if (statement.predicateType !== MEASURED_BOOT_PREDICATE) {
     throw new FormatError("SCHEMA_MISMATCH", { expected: MEASURED_BOOT_PREDICATE, actual: statement.predicateType });
   }
@@ -139,7 +142,8 @@ const designationCheck: Check<Found<Measurements>, VerifyPolicy> = {
 };
 
 function promiseOfStatement(bundle: Buffer, trust: VerifyPolicy): Promised {
-  const measurements = derive<Buffer, Measurements>({ state: "found", value: bundle }, (bytes) => openStatement(bytes, trust));
+  const keys = trustedKeys(trust, "release", trust.atMs ?? Date.now());
+  const measurements = derive(keys, (role) => openStatement(parseBundle(bundle), role));
   const checks = [signatureCheck, designationCheck];
   return { outcomes: runChecks(checks, measurements, trust), required: checks.map(({ id }) => id), measurements };
 }

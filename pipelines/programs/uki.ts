@@ -1,12 +1,14 @@
 // Builds the unified kernel image that carries the root hash and the PCR 11 policy, and signs it and the boot loader for Secure Boot.
 // uki --root DIR --tree DIR --initrd FILE --root-hash FILE --arguments TEXT --db-crt F --db-key F --pcr-pub F --pcr-key F --out DIR
-import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { readFlags, sourceDateEpoch, tool } from "./tool.ts";
+import { only, signPe } from "./sign-pe.ts";
+import { readFlags, tool } from "./tool.ts";
 
 const flag = readFlags(process.argv.slice(2));
 const out = flag("out");
 const root = flag("root");
+const key = { certificate: flag("db-crt"), key: flag("db-key") };
 
 /** systemd's boot phases whose PCR 11 value is signed: a key sealed to it opens up to the end of start-up (systemd-measure(1)). */
 const phases = [
@@ -15,32 +17,6 @@ const phases = [
   "enter-initrd:leave-initrd:sysinit",
   "enter-initrd:leave-initrd:sysinit:ready",
 ].join(" ");
-
-function only(names: readonly string[], what: string): string {
-  const [first, ...rest] = names;
-  if (first === undefined || rest.length > 0) throw new Error(`expected one ${what}, found ${names.length}`);
-  return first;
-}
-
-/** sbsign and systemd-sbsign write the wall clock into the signature; osslsigncode takes the time, so the bytes repeat. */
-function signPe(unsigned: string, signed: string): void {
-  rmSync(signed, { force: true });
-  tool("osslsigncode", [
-    "sign",
-    "-h",
-    "sha256",
-    "-time",
-    String(sourceDateEpoch()),
-    "-certs",
-    flag("db-crt"),
-    "-key",
-    flag("db-key"),
-    "-in",
-    unsigned,
-    "-out",
-    signed,
-  ]);
-}
 
 const release = only(readdirSync(join(root, "usr/lib/modules")), "kernel");
 const efi = join(root, "usr/lib/systemd/boot/efi");
@@ -63,5 +39,5 @@ tool("ukify", [
   "--pcr-banks=sha256",
   "--output=/tmp/uki.unsigned.efi",
 ]);
-signPe("/tmp/uki.unsigned.efi", join(out, "uki.efi"));
-signPe(join(efi, "systemd-bootx64.efi"), join(out, "bootx64.efi"));
+signPe("/tmp/uki.unsigned.efi", join(out, "uki.efi"), key);
+signPe(join(efi, "systemd-bootx64.efi"), join(out, "bootx64.efi"), key);

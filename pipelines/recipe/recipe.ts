@@ -5,7 +5,7 @@ import type { Position } from "./mistake.ts";
 
 export type Architecture = "amd64" | "arm64";
 export type GpuBackend = "cpu" | "cuda" | "rocm" | "vulkan" | "xpu";
-export type OutputKind = "raw.zst" | "qcow2" | "ova" | "oci";
+export type OutputKind = "raw.zst" | "qcow2" | "ova" | "oci" | "iso";
 
 /** A part of a Debian archive: one root below which `dists/` and `pool/` lie. Where it is mirrored is not the recipe's business. */
 export interface Archive {

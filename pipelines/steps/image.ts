@@ -7,9 +7,9 @@ interface Common {
   readonly sourceDateEpoch: number;
 }
 
-const overlaySources = (overlays: readonly string[]) =>
+export const overlaySources = (overlays: readonly string[]) =>
   Object.fromEntries(overlays.map((path, index): [string, Input] => [`/in/overlay/${index}`, { kind: "source", path }]));
-const overlayPaths = (overlays: readonly string[]) => overlays.map((_, index) => `/in/overlay/${index}`).join(",");
+export const overlayPaths = (overlays: readonly string[]) => overlays.map((_, index) => `/in/overlay/${index}`).join(",");
 
 export interface TreeInputs extends Common {
   readonly imageId: string;

@@ -1,5 +1,6 @@
-import type { ExecStep } from "../step.ts";
+import type { ExecStep, Input } from "../step.ts";
 import { file, outputOf, programStep } from "./exec.ts";
+import { type BootKeys, overlayPaths, overlaySources } from "./image.ts";
 import { toolRoot } from "./root.ts";
 
 interface Media {
@@ -59,5 +60,61 @@ export function ovaStep({ name, title, version, cpus, memoryMiB, sourceDateEpoch
     },
     outputs: { ova: file("/out/disk.ova") },
     sourceDateEpoch,
+  });
+}
+
+export interface IsoInputs extends Omit<Media, "title"> {
+  /** The image's own overlays, for the programs that the installer takes from the image. */
+  readonly overlays: readonly string[];
+  /** Repository paths: what the installer adds to the image's initrd. */
+  readonly list: string;
+  readonly installerOverlay: string;
+  readonly kernelArguments: readonly string[];
+  /** Drives the identifiers of the medium. */
+  readonly seed: string;
+  /** The smallest disk that the installer writes. */
+  readonly minimumGiB: number;
+  readonly keys: Pick<BootKeys, "dbCertificate" | "dbKey">;
+}
+
+/** The installer for machines of metal: the same kernel, initrd and boot loader, and the compressed disk inside the signed kernel image. */
+export function isoStep(iso: IsoInputs): ExecStep {
+  const list: Input = { kind: "source", path: iso.list };
+  return programStep({
+    id: "iso",
+    title: "installer ISO",
+    program: "iso",
+    tools: toolRoot,
+    inputs: {
+      "/in/root": outputOf("root.image", "root"),
+      "/in/tree": outputOf("tree", "tree"),
+      "/in/initrd.zst": outputOf("initrd", "initrd"),
+      "/in/disk.raw.zst": outputOf("disk", "raw"),
+      "/in/bootx64.efi": outputOf("uki", "bootloader"),
+      "/in/files.list": list,
+      "/in/installer": { kind: "source", path: iso.installerOverlay },
+      ...overlaySources(iso.overlays),
+      "/in/db.crt": iso.keys.dbCertificate,
+    },
+    secrets: { "/secrets/db.key": iso.keys.dbKey },
+    flags: {
+      root: "/in/root",
+      tree: "/in/tree",
+      overlays: overlayPaths(iso.overlays),
+      initrd: "/in/initrd.zst",
+      list: "/in/files.list",
+      "installer-overlay": "/in/installer",
+      disk: "/in/disk.raw.zst",
+      bootloader: "/in/bootx64.efi",
+      arguments: iso.kernelArguments.join(" "),
+      version: iso.version,
+      seed: iso.seed,
+      "minimum-gib": String(iso.minimumGiB),
+      "db-crt": "/in/db.crt",
+      "db-key": "/secrets/db.key",
+      out: "/out/installer.iso",
+    },
+    outputs: { iso: file("/out/installer.iso") },
+    sourceDateEpoch: iso.sourceDateEpoch,
   });
 }

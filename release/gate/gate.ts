@@ -5,22 +5,21 @@ import { type Manifest, parseManifest } from "@secai/formats/manifest";
 import { MANIFEST_FILE, placeOf } from "@secai/formats/release-layout";
 import type { CommandIo } from "@secai/verify/command";
 import { runVerify } from "@secai/verify/command";
+import { trustOptions as verifierTrust } from "@secai/verify/policy-options";
 import type { Report } from "@secai/verify/report";
 import { GateError } from "./errors.ts";
 
-/** Whom to trust, in the words of `secai verify release`: these options are handed to it as they are. */
+/** Whom to trust and what to expect, in the words of `secai verify release`: these options are handed to it as they are. */
 export const trustOptions = {
-  key: { type: "string", multiple: true },
-  fingerprint: { type: "string", multiple: true },
-  "key-manifest": { type: "string", multiple: true },
-  policy: { type: "string", multiple: true },
+  ...verifierTrust,
   designation: { type: "string", multiple: true },
+  builder: { type: "string", multiple: true },
   without: { type: "string", multiple: true },
 } as const;
-export type TrustValues = { readonly [K in keyof typeof trustOptions]?: readonly string[] | undefined };
+export type TrustValues = { readonly [K in keyof typeof trustOptions]?: string | readonly string[] | undefined };
 
 export const TRUST_HELP = `Whom to trust (see secai verify release --help; without any, this user's own key):
-  --key FILE, --fingerprint HEX, --key-manifest FILE, --policy FILE, --designation NAME
+  --key FILE, --fingerprint HEX, --key-manifest FILE, --policy FILE, --at TIME, --designation NAME, --builder URI
   --without FILE        a medium that was not fetched; may be repeated`;
 
 /**
@@ -48,7 +47,7 @@ export async function requireVerified(dir: string, trust: TrustValues, env: Comm
 
 function argumentsOf(trust: TrustValues): readonly string[] {
   const names = Object.keys(trustOptions) as (keyof typeof trustOptions)[];
-  return names.flatMap((name) => (trust[name] ?? []).map((value) => `--${name}=${value}`));
+  return names.flatMap((name) => [trust[name] ?? []].flat().map((value) => `--${name}=${value}`));
 }
 
 const firstLine = (text: string) => text.split("\n")[0] ?? "";

@@ -46,7 +46,13 @@ test("a file that was not made is a difference that keys do not explain", () => 
 });
 test("a verdict that does not follow from its list is refused", () => {
   const rebuild = {
-    ...{ recipe: "small", version: "1.0", manifest: { sha256: a }, builder: { id: "urn:x:y" } },
+    ...{
+      recipe: "small",
+      version: "1.0",
+      manifest: { sha256: a },
+      builder: { id: "urn:x:y" },
+      provenance: { expected: a, actual: a },
+    },
     ...{ startedOn: "2026-01-01T00:00:00Z", finishedOn: "2026-01-01T00:01:00Z" },
   };
   expect(parseRebuild({ ...rebuild, ...compare({}) }).verdict).toBe("match");

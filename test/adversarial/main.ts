@@ -8,9 +8,11 @@ import { requestScenarios } from "./requests.ts";
 import { serviceScenarios } from "./services.ts";
 import { slotScenarios } from "./slots.ts";
 import { storageScenarios } from "./storage.ts";
+import { tamperScenarios } from "./tamper.ts";
 
 await suiteMain("adversarial", [
   ...requestScenarios,
+  ...tamperScenarios,
   ...serviceScenarios,
   ...auditScenarios,
   ...egressScenarios,

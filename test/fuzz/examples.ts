@@ -72,6 +72,7 @@ const rebuild: Rebuild = {
   version: "0.1.0",
   manifest: { sha256: sha256("manifest") },
   builder: { id: "urn:secai-os:builder:local:v1" },
+  provenance: { expected: sha256("before"), actual: sha256("after") },
   same: ["uki.efi"],
   differing: [{ name: "disk.qcow2", expected: sha256("a"), actual: sha256("b"), reason: "another compressor" }],
   startedOn: START,

@@ -36,7 +36,12 @@ export interface FuzzResult {
  * Feeds `target` with its seeds, then the corpus, then with what becomes of them. An input with a new kind of answer becomes a parent of
  * others. Stops at the first finding. `watch` sees each input before it is tried.
  */
-export function fuzz(target: Target, corpus: readonly Buffer[], limits: FuzzLimits, watch: (input: Buffer) => void): FuzzResult {
+export async function fuzz(
+  target: Target,
+  corpus: readonly Buffer[],
+  limits: FuzzLimits,
+  watch: (input: Buffer) => void,
+): Promise<FuzzResult> {
   const random = createRandom(limits.seed);
   const started = performance.now();
   const pool = [...target.seeds.map((bytes) => Buffer.from(bytes)), ...corpus];
@@ -50,7 +55,7 @@ export function fuzz(target: Target, corpus: readonly Buffer[], limits: FuzzLimi
     const input = planned ?? mutate(random.pick(pool), random.pick(pool), random);
     watch(input);
     const before = performance.now();
-    const answer = tryInput(target, input);
+    const answer = await tryInput(target, input);
     const problem = answer.ok ? (slowness(performance.now() - before) ?? hunger(executions)) : answer.problem;
     executions += 1;
     if (problem !== undefined) return result({ target: target.name, problem, input });

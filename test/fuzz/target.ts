@@ -5,7 +5,7 @@ export interface Target {
   readonly name: string;
   /** Genuine inputs, from which all others are made. */
   readonly seeds: readonly Uint8Array[];
-  /** What is tried. May throw a CodedError and nothing else. */
+  /** What is tried, at once or as a promise. May throw a CodedError and nothing else. */
   readonly parse: (bytes: Buffer) => unknown;
   /** For a format with one spelling: the bytes of a value that was parsed, which must be those it was parsed from. */
   readonly print?: (value: never) => Uint8Array;
@@ -17,10 +17,10 @@ export type Answer =
   | { readonly ok: false; readonly kind: string; readonly problem: string };
 
 /** Tries one input. Never throws. */
-export function tryInput(target: Target, bytes: Buffer): Answer {
+export async function tryInput(target: Target, bytes: Buffer): Promise<Answer> {
   let value: unknown;
   try {
-    value = target.parse(Buffer.from(bytes));
+    value = await target.parse(Buffer.from(bytes));
   } catch (error) {
     return error instanceof CodedError ? { ok: true, kind: kindOf(error) } : problemOf(error);
   }

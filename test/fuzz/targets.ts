@@ -7,6 +7,7 @@ import { parseFileName } from "../../attest/formats/file-name.ts";
 import { keyManifestBytes, parseKeyManifest } from "../../attest/formats/key-manifest.ts";
 import { parsePublicKey } from "../../attest/formats/keys.ts";
 import { manifestBytes, parseManifest } from "../../attest/formats/manifest.ts";
+import { parseSimpleSigning, simpleSigningBytes } from "../../attest/formats/oci-signature.ts";
 import { openVexBytes, parseOpenVex } from "../../attest/formats/openvex.ts";
 import { parseProvenance } from "../../attest/formats/provenance.ts";
 import { parseRebuild } from "../../attest/formats/rebuild.ts";
@@ -16,21 +17,29 @@ import { parseTestResult, testResultBytes } from "../../attest/formats/test-resu
 import { parseVsa } from "../../attest/formats/vsa.ts";
 import { parseAddon } from "../../attest/measure/addon.ts";
 import { authenticodeSha256 } from "../../attest/measure/authenticode.ts";
+import { parseEndorsementCertificate } from "../../attest/measure/endorsement.ts";
 import { parseEventLog, replayLog } from "../../attest/measure/event-log.ts";
 import { buildPe, ukiSections } from "../../attest/measure/fixtures/pe.ts";
 import { vector, vectorParts } from "../../attest/measure/fixtures/vectors.ts";
 import { parseMeasurements } from "../../attest/measure/measurements.ts";
 import { parsePe } from "../../attest/measure/pe.ts";
-import { parsePublicArea } from "../../attest/measure/public-area.ts";
+import { parseEndorsementKey, parsePublicArea } from "../../attest/measure/public-area.ts";
 import { parseQuote, parseQuoteSignature } from "../../attest/measure/quote.ts";
 import { certificateDer } from "../../attest/measure/secure-boot.ts";
 import { parseUki, phaseValues } from "../../attest/measure/uki.ts";
 import { parseUserspaceLog } from "../../attest/measure/userspace-log.ts";
+import { parsePolicyFile } from "../../attest/verify/policy-file.ts";
 import { type Evidence, parseEvidence, printEvidence } from "../../attest/verify/runtime-evidence.ts";
 import { runtimeFacts } from "../../attest/verify/runtime-facts.ts";
 import { parseSitePolicy, printSitePolicy } from "../../attest/verify/runtime-policy.ts";
+import { parseSbom } from "../../attest/verify/sbom-document.ts";
+import { parseSbomXml } from "../../attest/verify/sbom-xml.ts";
 import { loadCorpus } from "../../attest/verify/self-test/command.ts";
+import { loadTrustMaterial } from "../../attest/verify/trusted-root.ts";
+import { endorsementKey } from "../contract/self-test/machine.ts";
 import { examples } from "./examples.ts";
+import { inputTargets } from "./inputs.ts";
+import { mediaTargets } from "./media.ts";
 import type { Target } from "./target.ts";
 
 const MAX_BYTES = 1 << 20;
@@ -46,7 +55,15 @@ async function releaseFiles(): Promise<ReadonlyMap<string, Buffer>> {
 export async function targets(): Promise<readonly Target[]> {
   const files = await releaseFiles();
   const matching = (pattern: RegExp) => [...files].filter(([path]) => pattern.test(path)).map(([, bytes]) => bytes);
-  return [...formats(matching), ...predicates(matching), ...measured(), ...asked(matching)];
+  const release = new Map([...files].flatMap(([path, bytes]) => (path.startsWith("release/") ? [[path.slice(8), bytes]] : [])));
+  return [
+    ...formats(matching),
+    ...predicates(matching),
+    ...measured(),
+    ...asked(matching),
+    ...mediaTargets(release),
+    ...inputTargets(),
+  ];
 }
 type Matching = (pattern: RegExp) => readonly Buffer[];
 
@@ -79,6 +96,13 @@ const formats = (matching: Matching): readonly Target[] => [
     print: (sums: Parameters<typeof buildChecksums>[0]) => Buffer.from(buildChecksums(sums)),
   },
   { name: "public-key", seeds: matching(/\.pub$/), parse: parsePublicKey },
+  { name: "sbom", seeds: matching(/sbom\/.*\.cdx\.json$/), parse: parseSbom },
+  { name: "sbom-xml", seeds: matching(/\.cdx\.xml$/), parse: parseSbomXml },
+  {
+    name: "simple-signing",
+    seeds: [simpleSigningBytes({ reference: "localhost/secai-os", manifestDigest: `sha256:${"ab".repeat(32)}` })],
+    parse: parseSimpleSigning,
+  },
   { name: "file-name", seeds: [Buffer.from("services/policy-engine.mjs")], parse: (bytes) => parseFileName(bytes.toString()) },
 ];
 
@@ -128,11 +152,47 @@ function measured(): readonly Target[] {
     { name: "quote", seeds: [message], parse: parseQuote },
     { name: "quote-signature", seeds: [signature], parse: parseQuoteSignature },
     { name: "public-area", seeds: [attestationKey], parse: parsePublicArea },
+    { name: "endorsement-certificate", seeds: certificates.map(certificateDer), parse: parseEndorsementCertificate },
+    { name: "endorsement-key", seeds: [endorsementKey()], parse: parseEndorsementKey },
     { name: "certificate", seeds: [...certificates, ...certificates.map(certificateDer)], parse: certificateDer },
   ];
 }
 
+/** One instance with a certificate authority and nothing else. */
+const trustedRoot = () => ({
+  mediaType: "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
+  tlogs: [],
+  certificateAuthorities: [
+    {
+      subject: { organization: "example", commonName: "example" },
+      uri: "https://ca.example.org",
+      certChain: { certificates: [{ rawBytes: certificateDer(vector("keys/db.crt")).toString("base64") }] },
+      validFor: { start: "2026-01-01T00:00:00Z" },
+    },
+  ],
+  ctlogs: [],
+  timestampAuthorities: [],
+});
+const policyFile = {
+  schema: 1,
+  name: "ours",
+  builders: ["urn:secai-os:builder:local:v1"],
+  designations: ["dev"],
+  anchors: { fingerprints: ["ab".repeat(32)], threshold: 1 },
+  signatures: "any",
+  requiredStatements: ["provenance"],
+  requiredTests: [{ suite: "acceptance", accelerators: ["kvm"] }],
+  freshness: { expiry: "enforce", maxTrustAgeDays: 30 },
+  sources: { recipe: "debian-13" },
+};
+
 const asked = (matching: Matching): readonly Target[] => [
+  { name: "policy", seeds: [Buffer.from(JSON.stringify(policyFile))], parse: parsePolicyFile },
+  {
+    name: "trusted-root",
+    seeds: [Buffer.from(JSON.stringify(trustedRoot()))],
+    parse: (bytes) => loadTrustMaterial(bytes, { logEntries: 0, timestamps: 0, certificateTimestamps: 0 }),
+  },
   {
     name: "evidence",
     seeds: matching(/inputs\/evidence\.json$/),

@@ -11,7 +11,7 @@ if (target === undefined) throw new Error(`no target ${name}`);
 const head = new Int32Array(current, 0, 2);
 const body = new Uint8Array(current, CURRENT_HEAD_BYTES);
 
-const result = fuzz(target, corpusOf(name), limits, (input) => {
+const result = await fuzz(target, corpusOf(name), limits, (input) => {
   body.set(input.subarray(0, body.length));
   Atomics.store(head, 1, Math.min(input.length, body.length));
   Atomics.add(head, 0, 1);

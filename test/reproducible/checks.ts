@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { parseStatement } from "../../attest/formats/statement.ts";
 import type { StepRecord } from "../../pipelines/step.ts";
 import { filesBelow, firstDifference, outputDifference } from "./compare.ts";
 import type { Built } from "./records.ts";
@@ -18,11 +19,17 @@ export function result(id: string, title: string, difference: string | undefined
 /** Files that hold the time of their making or a fresh signature (ECDSA draws a random number), and the lists that hold their hashes. */
 const mayDiffer = (name: string): boolean =>
   name.endsWith(".sigstore.json") ||
-  ["provenance.intoto.json", "channel.json", "RELEASE_MANIFEST.json", "SHA256SUMS"].includes(name);
+  ["provenance.intoto.json", "channel.json", "oci/index.json", "RELEASE_MANIFEST.json", "SHA256SUMS"].includes(name);
+
+/** Without the signatures that are attached to the OCI image: blobs that no build made, each under its own digest. */
+function comparable(dir: string): readonly string[] {
+  const built = new Set(parseStatement(readFileSync(join(dir, "provenance.intoto.json"))).subject.map(({ name }) => name));
+  return filesBelow(dir).filter((name) => !name.startsWith("oci/blobs/") || built.has(name));
+}
 
 /** Every file of a release, byte for byte. */
 export function compareReleases(a: Built, b: Built): CheckResult[] {
-  const names = [a.dir, b.dir].map(filesBelow) as [readonly string[], readonly string[]];
+  const names = [a.dir, b.dir].map(comparable) as [readonly string[], readonly string[]];
   const lonely = [...names[0].filter((name) => !names[1].includes(name)), ...names[1].filter((name) => !names[0].includes(name))];
   const both = names[0].filter((name) => names[1].includes(name) && !mayDiffer(name));
   return [

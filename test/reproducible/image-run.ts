@@ -45,7 +45,7 @@ interface Event {
 export async function runImage(options: ImageRunOptions): Promise<ImageRun> {
   const { top, env, prefix = [], umask = "022", onStep = () => {} } = options;
   const node = join(top, "node_modules", `node-linux-${process.arch}`, "bin", "node");
-  const argv = [...prefix, node, join(top, "scripts/setup.mjs"), "scripts/secai.ts", "image", "--json"];
+  const argv = [...prefix, node, join(top, "scripts/setup.mjs"), "scripts/secai.ts", "image", "--all-media", "--json"];
   const started = performance.now();
   const child = spawn("sh", ["-c", `umask ${umask}; exec "$@"`, "sh", ...argv], {
     cwd: top,

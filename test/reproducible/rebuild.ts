@@ -24,10 +24,15 @@ export function rebuildMatches(checkout: string, release: string, out: string): 
   const bundle = parseForeignBundle(readFileSync(out));
   if (bundle.kind !== "statement") return [result("rebuild", "a rebuild from the provenance matches", "no signed statement")];
   const key = parsePublicKey(readFileSync(join(release, "keys/release.pub")));
-  const { verdict, same, differing } = parseRebuild(parseStatement(verifyStatementBundle(bundle, key)).predicate);
+  const { verdict, same, differing, provenance } = parseRebuild(parseStatement(verifyStatementBundle(bundle, key)).predicate);
   const wrong =
     verdict === "match" && same.length > 0 ? undefined : `${verdict}: ${differing.map(({ name }) => name).join(", ")}`;
-  return [result("rebuild", `a rebuild from the provenance matches in ${same.length} files, and the verdict is signed`, wrong)];
+  const other = provenance.expected === provenance.actual ? undefined : `${provenance.expected} and ${provenance.actual}`;
+  const found = result("rebuild.provenance", "the rebuild's provenance is the release's, but for the time", other);
+  return [
+    found,
+    result("rebuild", `a rebuild from the provenance matches in ${same.length} files, and the verdict is signed`, wrong),
+  ];
 }
 
 /** A checkout with other sources is told so before anything is built. */

@@ -35,3 +35,23 @@ test("KVM gets the host's processor, TCG the largest that QEMU has", () => {
   expect(line(DEFAULT_SHAPE, "kvm")).toContain("-accel kvm -cpu host");
   expect(line(DEFAULT_SHAPE, "tcg")).toMatch(/-accel tcg\S* -cpu max/);
 });
+
+test("the system disk hangs on the bus that is asked for, and firmware tries it first", () => {
+  expect(line()).toContain("-device virtio-blk-pci,drive=disk,bootindex=1,");
+  expect(line({ ...DEFAULT_SHAPE, bus: "sata" })).toContain("-device ide-hd,bus=ide.0,drive=disk,bootindex=1,");
+  expect(line({ ...DEFAULT_SHAPE, bus: "nvme" })).toContain("-device nvme,drive=disk,bootindex=1,");
+});
+
+test("only a disk among further media can be written", () => {
+  const drives = [
+    { kind: "optical", path: "/r/a.iso" },
+    { kind: "stick", path: "/r/b,c" },
+    { kind: "disk", path: "/r/d" },
+  ] as const;
+  const words = line({ ...DEFAULT_SHAPE, drives });
+  expect(words).toContain("id=drive0,format=raw,readonly=on,file=/r/a.iso -device ide-cd,bus=ide.1,drive=drive0,bootindex=2");
+  expect(words).toContain(
+    "id=drive1,format=raw,readonly=on,file=/r/b,,c -device usb-storage,bus=xhci.0,drive=drive1,bootindex=3",
+  );
+  expect(words).toContain("id=drive2,format=raw,readonly=off,file=/r/d -device virtio-blk-pci,drive=drive2,bootindex=4");
+});

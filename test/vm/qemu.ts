@@ -12,6 +12,16 @@ export interface MachineShape {
   readonly peers: readonly GuestPeer[];
   /** SMBIOS type 11 strings, by which a hypervisor hands a guest credentials and kernel options (systemd.system-credentials(7)). */
   readonly oemStrings: readonly string[];
+  /** What the system disk hangs on. */
+  readonly bus: "virtio" | "sata" | "nvme";
+  /** Further media, which firmware tries after the system disk, in this order. */
+  readonly drives: readonly Drive[];
+}
+
+export interface Drive {
+  readonly kind: "optical" | "stick" | "disk";
+  /** A raw image; only a disk's is writable. */
+  readonly path: string;
 }
 
 export interface GuestPeer {
@@ -40,6 +50,8 @@ export const DEFAULT_SHAPE: MachineShape = {
   clock: "utc",
   peers: [],
   oemStrings: [],
+  bus: "virtio",
+  drives: [],
 };
 
 /** Stable, so that identifiers derived from it (the machine id) are the same in every boot of one machine. */
@@ -59,11 +71,12 @@ export function qemuArguments(shape: MachineShape, accelerator: Accelerator, fil
     ...["-smp", String(shape.cpus), "-m", String(shape.memoryMib), "-uuid", MACHINE_UUID],
     ...["-rtc", `base=${shape.clock},clock=host`],
     ...firmwareArguments(shape, files),
-    ...diskArguments(files),
+    ...diskArguments(shape, files),
     ...channelArguments(files),
     ...(shape.tpm ? tpmArguments(files) : []),
     ...networkArguments(shape, files),
     ...["-device", "virtio-rng-pci", "-device", "qemu-xhci,id=xhci"],
+    ...shape.drives.flatMap(driveArguments),
     ...shape.oemStrings.flatMap((text) => ["-smbios", `type=11,value=${escapeOption(text)}`]),
     ...(files.incoming === undefined ? [] : ["-incoming", `file:${files.incoming}`]),
   ];
@@ -82,12 +95,23 @@ function firmwareArguments(shape: MachineShape, files: MachineFiles): string[] {
 }
 
 /** cache=unsafe: the host never waits for its own disk; what the guest has flushed survives a power cut of the guest all the same. */
-function diskArguments({ dir, agentDisk }: MachineFiles): string[] {
+function diskArguments({ bus }: MachineShape, { dir, agentDisk }: MachineFiles): string[] {
+  const device = { virtio: "virtio-blk-pci", sata: "ide-hd,bus=ide.0", nvme: "nvme" }[bus];
   return [
     ...["-drive", `if=none,id=disk,format=qcow2,file=${dir}/disk.qcow2,cache=unsafe,discard=unmap`],
-    ...["-device", "virtio-blk-pci,drive=disk,bootindex=1,serial=secai-system"],
+    ...["-device", `${device},drive=disk,bootindex=1,serial=secai-system`],
     ...(agentDisk === undefined ? [] : ["-drive", `if=none,id=agent,format=raw,readonly=on,file=${agentDisk}`]),
     ...(agentDisk === undefined ? [] : ["-device", `virtio-blk-pci,drive=agent,serial=${AGENT_DISK}`]),
+  ];
+}
+
+/** Firmware numbers go on after the system disk's; the SATA port after its. */
+function driveArguments({ kind, path }: Drive, index: number): string[] {
+  const id = `drive${index}`;
+  const device = { optical: `ide-cd,bus=ide.${index + 1}`, stick: "usb-storage,bus=xhci.0", disk: "virtio-blk-pci" }[kind];
+  return [
+    ...["-drive", `if=none,id=${id},format=raw,readonly=${kind === "disk" ? "off" : "on"},file=${escapeOption(path)}`],
+    ...["-device", `${device},drive=${id},bootindex=${index + 2}`],
   ];
 }
 

@@ -1,7 +1,7 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Bench, createBench, removeBench } from "./bench.ts";
-import { type RawDisk, unlinkDisk } from "./disk.ts";
+import { RawDisk, unlinkDisk } from "./disk.ts";
 import { outcomeOf, VmError } from "./errors.ts";
 import { Machine, type MachineParts } from "./machine.ts";
 import { killAll, onTermination } from "./processes.ts";
@@ -73,8 +73,12 @@ export class Test {
   }
 
   /** A new machine (its own TPM and firmware variables) with this disk; it is off. */
-  async machine(disk: RawDisk, shape: Partial<MachineShape> = {}, parts: Partial<MachineParts> = {}): Promise<Machine> {
-    const backing = { path: disk.path, format: "raw" } as const;
+  async machine(
+    disk: RawDisk | MachineParts["backing"],
+    shape: Partial<MachineShape> = {},
+    parts: Partial<MachineParts> = {},
+  ): Promise<Machine> {
+    const backing = disk instanceof RawDisk ? ({ path: disk.path, format: "raw" } as const) : disk;
     const name = this.world.uniqueName(this.scenario.id);
     return this.#own(await Machine.create(this.bench, name, { backing, shape: { ...DEFAULT_SHAPE, ...shape }, ...parts }));
   }

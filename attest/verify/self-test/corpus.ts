@@ -3,7 +3,7 @@ import { parseBase64 } from "@secai/formats/base64";
 import { parseJson } from "@secai/formats/canonical-json";
 import { sha256 } from "@secai/formats/digest";
 import { integer, list, literal, object, parseShape, type Shape, type TypeOf, table, text } from "@secai/formats/shape";
-import { sha256Shape } from "@secai/formats/shapes";
+import { sha256Shape, timestampShape } from "@secai/formats/shapes";
 import { SelfTestError } from "./errors.ts";
 
 /** Largest corpus once unpacked, in bytes. */
@@ -38,21 +38,26 @@ export type Change =
   | { readonly kind: "remove" | "directory" | "fifo"; readonly path: string }
   | { readonly kind: "symlink" | "hardlink"; readonly path: string; readonly to: string };
 
-const caseShape = object({
+const idShape = text(/^[a-zA-Z0-9_.:-]+$/, 100);
+const caseRequired = {
   name: text(/^[^\0]+$/, 200),
-  /** Arguments of `secai verify`; a leading "@" stands for the folder of the self-test. */
+  /** Arguments of `secai verify`; a leading "@" stands for the folder of the self-test, "{at}" for the corpus's moment. */
   args: list(text(/^[^\0]*$/, 512), { min: 1, max: 64 }),
   changes: list(changeShape),
   exit: integer(0, 3),
   /** What must be among the findings, as the case's author says: "check.id" or "check.id:subject" or "error:CODE". */
   expects: list(text(/^[^\0]+$/, 512)),
   /** Ids of every check that does not pass, and of no other. */
-  ids: list(text(/^[a-zA-Z0-9_.:-]+$/, 100)),
-});
+  ids: list(idShape),
+};
+/** `code`: what the check of the first of `expects` must give as its reason. */
+const caseShape = object(caseRequired, { code: idShape });
 export type SelfTestCase = TypeOf<typeof caseShape>;
 
 const indexShape = object({
   schema: literal(1),
+  /** The moment that the cases are judged at, so that nothing in them is ever too old: RFC 3339. */
+  at: timestampShape,
   /** Length of each content, in the order in which they follow. */
   blobs: list(integer(0, MAX_CORPUS_BYTES), { max: 100_000 }),
   /** The disk before each case. */
@@ -90,12 +95,14 @@ function openContainer(container: Buffer): Corpus {
     offset += length;
     return container.subarray(offset - length, offset);
   });
-  return { base: index.base, cases: index.cases, blobs };
+  return { at: index.at, base: index.base, cases: index.cases, blobs };
 }
 
 /** The bytes of a container: what `parseCorpus` opens once they are compressed. */
-export function buildContainer({ base, cases, blobs }: Corpus): Buffer {
-  const index = Buffer.from(JSON.stringify({ schema: 1, blobs: blobs.map(({ length }) => length), base, cases } satisfies Index));
+export function buildContainer({ at, base, cases, blobs }: Corpus): Buffer {
+  const index = Buffer.from(
+    JSON.stringify({ schema: 1, at, blobs: blobs.map(({ length }) => length), base, cases } satisfies Index),
+  );
   const length = Buffer.alloc(LENGTH_BYTES);
   length.writeUInt32BE(index.length);
   return Buffer.concat([length, index, ...blobs]);

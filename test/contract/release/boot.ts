@@ -2,10 +2,11 @@ import { type Sha256, sha256 } from "@secai/formats/digest";
 import { authenticodeSha256 } from "@secai/measure/authenticode";
 import { EVENT, type LogEvent, parseEventLog } from "@secai/measure/event-log";
 import { parsePe, sectionContent } from "@secai/measure/pe";
+import { parseUki } from "@secai/measure/uki";
 
 /**
  * The event log of a recorded boot as it would be had firmware started these programs instead: the digests of boot loader and kernel image
- * in PCR 4 and of the kernel image's sections in PCR 11 are theirs, everything else is as recorded.
+ * in PCR 4, of the kernel image's sections in PCR 11 and of the initrd in PCR 9 are theirs, everything else is as recorded.
  */
 export function rebootedLog(recorded: Uint8Array, bootloader: Uint8Array, uki: Uint8Array): Buffer {
   const events = parseEventLog(recorded);
@@ -14,6 +15,8 @@ export function rebootedLog(recorded: Uint8Array, bootloader: Uint8Array, uki: U
   const log = Buffer.from(recorded);
   for (const [index, program] of [bootloader, uki].entries()) replaceDigest(log, programs[index], authenticodeSha256(program));
   for (const event of contents) replaceDigest(log, event, sha256(sectionOf(uki, sectionName(event.data))));
+  const initrd = events.find(({ pcr, data }) => pcr === 9 && Buffer.from(data).includes("Linux initrd"));
+  replaceDigest(log, initrd, parseUki(uki).initrdDigest);
   return log;
 }
 

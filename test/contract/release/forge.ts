@@ -1,6 +1,5 @@
-import { sign } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
 import { BUNDLE_MEDIA_TYPE } from "@secai/formats/bundle";
 import { canonicalJson } from "@secai/formats/canonical-json";
 import { buildChecksums, CHECKSUMS_BUNDLE, CHECKSUMS_FILE } from "@secai/formats/checksums";
@@ -13,13 +12,16 @@ import type { Statement, Subject } from "@secai/formats/statement";
 import { statementBytes } from "@secai/formats/statement";
 import { IN_TOTO_PAYLOAD_TYPE } from "@secai/formats/uris";
 import type { SigningKey } from "@secai/sign/key-file";
-import { signBlob, signStatement } from "@secai/sign/sign";
+import { signatureOf, signBlob, signStatement } from "@secai/sign/sign";
 
 // What somebody with a pen (and sometimes with a key) can do to a release directory.
 
 export const read = (dir: string, name: string) => readFileSync(join(dir, name));
-export const write = (dir: string, name: string, content: string | Uint8Array) => writeFileSync(join(dir, name), content);
-export const remove = (dir: string, name: string) => rmSync(join(dir, name));
+export function write(dir: string, name: string, content: string | Uint8Array): void {
+  mkdirSync(dirname(join(dir, name)), { recursive: true });
+  writeFileSync(join(dir, name), content);
+}
+export const remove = (dir: string, name: string) => rmSync(join(dir, name), { recursive: true });
 export const edit = (dir: string, name: string, change: (text: string) => string) =>
   write(dir, name, change(read(dir, name).toString("latin1")));
 
@@ -63,7 +65,7 @@ export function reseal(dir: string, key: SigningKey, change: Partial<ManifestFac
 
 /** A bundle around any payload whatever: what our own signer refuses to sign, others would. */
 export function signPayload(payload: Uint8Array, key: SigningKey, payloadType: string = IN_TOTO_PAYLOAD_TYPE): Buffer {
-  const sig = sign("sha256", preAuthEncoding(payloadType, payload), key.privateKey).toString("base64");
+  const sig = signatureOf(preAuthEncoding(payloadType, payload), key).toString("base64");
   const bundle = {
     mediaType: BUNDLE_MEDIA_TYPE,
     verificationMaterial: { publicKey: { hint: hintOf(key) } },

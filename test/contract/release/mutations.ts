@@ -5,6 +5,7 @@ import type { Statement } from "@secai/formats/statement";
 import { initrdPcr } from "@secai/measure/initrd";
 import type { SigningKey } from "@secai/sign/key-file";
 import { signBlob, signStatement } from "@secai/sign/sign";
+import type { VerifyPolicy } from "@secai/verify/release-policy";
 import { edit, type Mutable, namesIn, read, remove, reseal, resealChecksums, restate, set, setIn, write } from "./forge.ts";
 
 export interface Scene {
@@ -24,6 +25,10 @@ export interface Mutation {
   readonly fails: readonly string[];
   /** The code that the first of them must give. */
   readonly code?: string;
+  /** What the verifier expects beside the fixture's policy. */
+  readonly policy?: Partial<VerifyPolicy>;
+  /** Whose key the verifier trusts instead of the release's own. */
+  readonly trust?: "stranger";
   readonly apply: (scene: Scene) => void | Promise<void>;
 }
 
@@ -494,6 +499,8 @@ const insiders: readonly Mutation[] = [
   {
     name: "a stable release built with drift",
     fails: ["release.designation"],
+    code: "DRIFT_REFUSED",
+    policy: { designations: ["stable"] },
     apply: async ({ dir, key }) => {
       await restate(dir, PROVENANCE, key, (statement) =>
         set(statement, "predicate/buildDefinition/internalParameters/drift", ["bash"]),

@@ -53,7 +53,7 @@ export async function generateCorpus(): Promise<Generated> {
       played.push(await play(one, scene, before, contents));
     }
     const cases = played.map(({ recorded }) => recorded);
-    return { corpus: { base, cases, blobs: contents.blobs }, mistakes: played.flatMap(({ mistake }) => mistake) };
+    return { corpus: { at: scene.at, base, cases, blobs: contents.blobs }, mistakes: played.flatMap(({ mistake }) => mistake) };
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
@@ -62,11 +62,17 @@ export async function generateCorpus(): Promise<Generated> {
 const snapshotOf = ({ root }: SelfTestScene): Snapshot => new Map([...takeSnapshot(root)].filter(([path]) => KEPT.test(path)));
 
 async function play(one: Case, scene: SelfTestScene, before: Snapshot, contents: Contents) {
-  await one.apply?.(scene);
+  try {
+    await one.apply?.(scene);
+  } catch (error) {
+    const recorded: SelfTestCase = { name: one.name, args: RELEASE_ARGS, changes: [], exit: 0, expects: [], ids: [] };
+    return { recorded, mistake: [`${one.name}: cannot be made: ${(error as Error).message}`] };
+  }
   const changes = changesBetween(before, snapshotOf(scene), contents.numberOf);
   const args = one.args ?? RELEASE_ARGS;
-  const outcome = await ask(args, scene.root, verify);
-  const expected = { exit: one.exit ?? 1, expects: one.fails, ids: idsOf(outcome) };
+  const outcome = await ask(args, { folder: scene.root, at: scene.at }, verify);
+  const { code, fails: expects } = one;
+  const expected = { exit: one.exit ?? 1, expects, ids: idsOf(outcome), ...(code !== undefined && { code }) };
   const mistake = mistakeIn(expected, outcome);
   const recorded: SelfTestCase = { name: one.name, args, changes, ...expected };
   return { recorded, mistake: mistake === "" ? [] : [`${one.name}: ${mistake}`] };

@@ -1,4 +1,5 @@
-import { bundleOf, IMAGE_SBOM_FILE, MEASUREMENTS_FILE, PROVENANCE_FILE } from "@secai/formats/release-layout";
+import { bundleOf, PROVENANCE_FILE, type Role, roleOf } from "@secai/formats/release-layout";
+import { releaseChecks } from "@secai/verify/release-checks";
 
 /** The checks that look at the statement of a file, by what they ask. */
 export interface Guards {
@@ -12,18 +13,27 @@ export interface Guards {
   readonly canonical: string;
 }
 
-const guards: Readonly<Record<string, Omit<Guards, "canonical">>> = {
-  [PROVENANCE_FILE]: { signature: "provenance.signature", content: "provenance.statement", subject: "provenance.subject" },
-  [MEASUREMENTS_FILE]: {
-    signature: "measurements.signature",
-    content: `measurements.subject:${MEASUREMENTS_FILE}`,
-    subject: "measurements.subject",
-  },
-  [IMAGE_SBOM_FILE]: { signature: "sbom.signature", content: `sbom.subject:${IMAGE_SBOM_FILE}`, subject: "sbom.subject" },
+const areas: Partial<Record<Role, string>> = {
+  provenance: "provenance",
+  measurements: "measurements",
+  "image-sbom": "sbom",
+  "service-sbom": "sbom",
+  baseline: "baseline",
+  vex: "vex",
+  "test-result": "tests",
+  channel: "channel",
+  manifest: "manifest",
 };
 
-/** Undefined for a file whose statement nothing looks at. */
+/** Undefined for a file whose statement nothing looks at by itself: key manifests, whose chain is a matter of its own. */
 export function guardsOf(file: string): Guards | undefined {
-  const found = guards[file];
-  return found === undefined ? undefined : { ...found, canonical: `bundle.canonical:${bundleOf(file)}` };
+  const area = areas[roleOf(file)];
+  const content = file === PROVENANCE_FILE ? "provenance.statement" : `${area}.subject:${file}`;
+  if (area === undefined || !releaseChecks.some(({ id }) => id === `${area}.signature`)) return undefined;
+  return {
+    signature: `${area}.signature:${file}`,
+    content,
+    subject: `${area}.subject`,
+    canonical: `bundle.canonical:${bundleOf(file)}`,
+  };
 }

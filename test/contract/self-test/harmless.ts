@@ -1,11 +1,12 @@
 import { canonicalJson } from "@secai/formats/canonical-json";
 import { type Sha256, sha256 } from "@secai/formats/digest";
 import { fingerprintOf } from "@secai/formats/keys";
-import { bundleOf, IMAGE_SBOM_FILE, MEASUREMENTS_FILE, PROVENANCE_FILE } from "@secai/formats/release-layout";
-import { statementOf } from "@secai/formats/release-statements";
+import { IMAGE_SBOM_FILE, MEASUREMENTS_FILE, PROVENANCE_FILE } from "@secai/formats/release-layout";
 import { buildStatement, type Subject, statementBytes, subjectOf } from "@secai/formats/statement";
+import { MEASURED_BOOT_PREDICATE } from "@secai/formats/uris";
 import { vector } from "@secai/measure/fixtures/vectors";
 import type { Evidence } from "@secai/verify/runtime-evidence";
+import { ENGINE, keylimeOf, measurementsOf, POLICY_ENGINE, serviceSbom, testResultOf, ukiOf } from "../release/contents.ts";
 import {
   type Mutable,
   namesIn,
@@ -18,12 +19,15 @@ import {
   signPayload,
   write,
 } from "../release/forge.ts";
-import { NONCE, quoteOf, realEvidence } from "./machine.ts";
-import { answer, type Case, EVIDENCE_ARGS, input, RELEASE_ARGS, RUNTIME_ARGS, type SelfTestScene } from "./scene.ts";
+import { type Apply, type Contents, changed, made, redesignate, remake, replaced } from "./edits.ts";
+import { NONCE, quoteOf, realEvidence, realMeasurements } from "./machine.ts";
+import { answer, type Case, EVIDENCE_ARGS, input, RELEASE_ARGS, RUNTIME_ARGS, type SelfTestScene, TRUST } from "./scene.ts";
 
 // What differs between genuine releases and genuine machines. A verifier that refused any of it would be of no use.
 
-type Apply = NonNullable<Case["apply"]>;
+const BASELINE = "baseline.json";
+const KEYLIME = "keylime/measured-boot.json";
+const VEX = "vex/openvex.json";
 const accepted = (name: string, apply?: Apply, args: readonly string[] = RELEASE_ARGS): Case => ({
   name: `harmless: ${name}`,
   fails: [],
@@ -32,37 +36,12 @@ const accepted = (name: string, apply?: Apply, args: readonly string[] = RELEASE
   ...(apply !== undefined && { apply }),
 });
 
-/** The release as it would be had the build made these files; `undefined` for one that it did not make. */
-const built =
-  (files: Readonly<Record<string, string | undefined>>): Apply =>
-  async ({ dir, key }) => {
-    for (const [name, content] of Object.entries(files)) {
-      if (content === undefined) remove(dir, name);
-      else write(dir, name, content);
-    }
-    await restate(dir, PROVENANCE_FILE, key, (statement) => {
-      const before = (statement.subject as readonly Subject[]).map(({ name }) => name);
-      const names = [...new Set([...before, ...Object.keys(files)])].filter((name) => namesIn(dir).includes(name)).sort();
-      statement.subject = names.map((name) => ({ name, digest: { sha256: sha256(read(dir, name)) } }));
-    });
-  };
-
-/** Signs the statement that a file's content calls for. */
-function state({ dir, key }: SelfTestScene, file: string): void {
-  const { predicateType = "", subjects = [] } = statementOf(file) ?? {};
-  const about = subjects.map((name) => subjectOf(name, sha256(read(dir, name))));
-  const statement = buildStatement(predicateType, about, JSON.parse(read(dir, file).toString()));
-  write(dir, bundleOf(file), signPayload(statementBytes(statement), key));
-}
-
 const without = (...media: string[]): readonly string[] => [...RELEASE_ARGS, ...media.flatMap((name) => ["--without", name])];
 const withdrawn =
   (...names: string[]): Apply =>
   ({ dir }) => {
     for (const name of names) remove(dir, name);
   };
-const sbomOf = (name: string) =>
-  `${canonicalJson({ bomFormat: "CycloneDX", specVersion: "1.6", version: 1, metadata: { component: { type: "application", name } }, components: [] })}\n`;
 /** The same document for whoever reads it: members the other way round, one a line. */
 const spaced = (dir: string, name: string) => {
   const members = Object.entries(JSON.parse(read(dir, name).toString()) as Mutable).reverse();
@@ -91,41 +70,69 @@ const releases: readonly Case[] = [
   accepted("no disk at all fetched", withdrawn("disk.qcow2", "disk.raw.zst"), without("disk.qcow2", "disk.raw.zst")),
   accepted("a medium called optional that is there", undefined, without("disk.qcow2")),
   accepted("a medium declared absent", async (scene) => {
-    await built({ "disk.qcow2": undefined })(scene);
+    await remake(scene, { "disk.qcow2": undefined });
     reseal(scene.dir, scene.key, { absent: [{ name: "disk.qcow2", reason: "not built" }] });
   }),
   accepted("signatures made anew", ({ dir, key }) => resealChecksums(dir, key)),
-  accepted("another kernel image, measured and built", async (scene) => {
-    await remeasured(scene, "uki.efi", "another unified kernel image\n");
-  }),
-  accepted("one service more", async (scene) => {
-    const files = { "services/extra.mjs": "export {};\n", "sbom/extra.cdx.json": sbomOf("extra") };
-    for (const [name, content] of Object.entries(files)) write(scene.dir, name, content);
-    state(scene, "sbom/extra.cdx.json");
-    await built(files)(scene);
+  accepted("another kernel image, measured and built", (scene) => remake(scene, rebuilt(scene))),
+  accepted("one service more", (scene) => {
+    const sbom = serviceSbom("extra", ENGINE);
+    const baseline = changed(scene.dir, BASELINE, (document) => sealed(document, "extra", sha256(ENGINE)));
+    return remake(scene, { "services/extra.mjs": ENGINE, "sbom/extra.cdx.json": sbom, [BASELINE]: baseline });
   }),
   accepted("an SBOM with white space and in another order of members", (scene) =>
-    built({ [SERVICE_SBOM]: spaced(scene.dir, SERVICE_SBOM) })(scene),
+    remake(scene, { [SERVICE_SBOM]: spaced(scene.dir, SERVICE_SBOM) }),
   ),
-  accepted("an image SBOM with white space", (scene) => built({ [IMAGE_SBOM_FILE]: spaced(scene.dir, IMAGE_SBOM_FILE) })(scene)),
-  accepted("an image SBOM of CycloneDX 1.5", async (scene) => {
-    const older = read(scene.dir, IMAGE_SBOM_FILE).toString().replace('"1.6"', '"1.5"');
-    write(scene.dir, IMAGE_SBOM_FILE, older);
-    state(scene, IMAGE_SBOM_FILE);
-    await built({ [IMAGE_SBOM_FILE]: older })(scene);
+  accepted("an image SBOM with white space", (scene) => remake(scene, { [IMAGE_SBOM_FILE]: spaced(scene.dir, IMAGE_SBOM_FILE) })),
+  accepted("an image SBOM of CycloneDX 1.5", replaced(IMAGE_SBOM_FILE, "specVersion", "1.5")),
+  accepted("a larger service", (scene) => {
+    const larger = "export const larger = true;\n";
+    const baseline = changed(scene.dir, BASELINE, (document) => sealed(document, "policy-engine", sha256(larger)));
+    return remake(scene, { [POLICY_ENGINE]: larger, [SERVICE_SBOM]: serviceSbom("policy-engine", larger), [BASELINE]: baseline });
   }),
-  accepted("a larger service", built({ "services/policy-engine.mjs": "export const larger = true;\n" })),
-  accepted("the commit it was built from", ({ dir, key }) => reseal(dir, key, { commitSha: "a".repeat(40) })),
+  ...["disk.ova", "installer.iso", "sbom/image.cdx.xml", "vex/vex.cdx.json", "tests/acceptance.json"].map((name) =>
+    accepted(`no ${name} at all`, made({ [name]: undefined })),
+  ),
+  accepted("no container at all", async (scene) => {
+    const files = namesIn(scene.dir).filter((name) => name.startsWith("oci/"));
+    await remake(scene, Object.fromEntries(files.map((name) => [name, undefined])));
+    reseal(scene.dir, scene.key, { absent: [{ name: "oci", reason: "not built" }] });
+  }),
+  accepted("a failed test, said so, in a development release", (scene) =>
+    remake(scene, {
+      "tests/acceptance.json": testResultOf("acceptance", read(scene.dir, "IMAGE_DIGEST").toString().trim(), ["network.up"]),
+    }),
+  ),
+  accepted("a test more", (scene) =>
+    remake(scene, { "tests/extra.json": testResultOf("extra", read(scene.dir, "IMAGE_DIGEST").toString().trim()) }),
+  ),
+  accepted("a vulnerability that is being looked into", async (scene) => {
+    const openVex = changed(scene.dir, VEX, (document) => set(document, "statements/0/status", "under_investigation"));
+    const cyclonedx = changed(scene.dir, "vex/vex.cdx.json", (document) =>
+      set(document, "vulnerabilities/0/analysis/state", "in_triage"),
+    );
+    await remake(scene, { [VEX]: openVex, "vex/vex.cdx.json": cyclonedx });
+  }),
+  accepted(
+    "a release for everybody, with its tests passed",
+    (scene) => redesignate(scene, "stable"),
+    RELEASE_ARGS.map((arg) => (arg === "dev" ? "stable" : arg)),
+  ),
+  accepted("the commit it was built from", async ({ dir, key }) => {
+    const commit = "a".repeat(40);
+    await restate(dir, PROVENANCE_FILE, key, (statement) =>
+      depend(statement, { name: "repository", uri: "https://example.org/secai", digest: { gitCommit: commit } }),
+    );
+    reseal(dir, key, { commitSha: commit });
+  }),
   provenance("another invocation", (statement) => set(statement, "predicate/runDetails/metadata/invocationId", "2")),
   provenance("a later end of the build", (statement) =>
     set(statement, "predicate/runDetails/metadata/finishedOn", "2026-01-02T00:00:00Z"),
   ),
   provenance("no byproducts", (statement) => set(statement, "predicate/runDetails/byproducts", [])),
-  provenance("one more dependency", (statement) => {
-    const list = (statement.predicate as { buildDefinition: { resolvedDependencies: unknown[] } }).buildDefinition
-      .resolvedDependencies;
-    list.push({ name: "zsh", uri: "pkg:deb/debian/zsh@5.9", digest: { sha256: sha256("zsh") } });
-  }),
+  provenance("one more dependency", (statement) =>
+    depend(statement, { name: "zsh", uri: "pkg:deb/debian/zsh@5.9", digest: { sha256: sha256("zsh") } }),
+  ),
   provenance("drift, said so, in a development release", (statement) =>
     set(statement, "predicate/buildDefinition/internalParameters/drift", ["bash"]),
   ),
@@ -136,18 +143,30 @@ const releases: readonly Case[] = [
   ),
 ];
 
-/** A kernel image that the measurements and their statement know. */
-async function remeasured(scene: SelfTestScene, name: string, content: string): Promise<void> {
-  const { dir, key } = scene;
-  write(dir, name, content);
-  await restate(dir, MEASUREMENTS_FILE, key, (statement) => {
-    set(statement, "predicate/uki/sha256", sha256(content));
-    for (const subject of statement.subject as { name: string; digest: { sha256: string } }[]) {
-      if (subject.name === name) subject.digest.sha256 = sha256(content);
-    }
-    write(dir, MEASUREMENTS_FILE, `${canonicalJson(statement.predicate)}\n`);
-  });
-  await built({ [name]: content, [MEASUREMENTS_FILE]: read(dir, MEASUREMENTS_FILE).toString() })(scene);
+/** Another kernel image with what is predicted of it. */
+function rebuilt({ dir }: SelfTestScene): Contents {
+  const { commandLine, rootHash } = JSON.parse(read(dir, MEASUREMENTS_FILE).toString()) as {
+    commandLine: string;
+    rootHash: Sha256;
+  };
+  const uki = ukiOf(commandLine, "6.2");
+  const measured = measurementsOf(uki, read(dir, "bootx64.efi"), rootHash);
+  const measurements = `${canonicalJson(measured)}\n`;
+  return { "uki.efi": uki, [MEASUREMENTS_FILE]: measurements, [KEYLIME]: keylimeOf(Buffer.from(measurements)) };
+}
+
+/** A service in the root of a baseline, in the order that baselines have. */
+function sealed(document: Mutable, name: string, digest: string): void {
+  const path = `/usr/lib/secure-ai/services/${name}.mjs`;
+  const files = (document.files as { path: string }[]).filter((file) => file.path !== path);
+  const file = { path, type: "file", mode: "0644", uid: 0, gid: 0, sha256: digest, size: 12 };
+  document.files = [...files, file].sort((a, b) => (a.path < b.path ? -1 : 1));
+  set(document, `services/${name}`, { path, sha256: digest });
+}
+
+function depend(statement: Mutable, dependency: unknown): void {
+  const { buildDefinition } = statement.predicate as { buildDefinition: { resolvedDependencies: unknown[] } };
+  buildDefinition.resolvedDependencies.push(dependency);
 }
 
 const says =
@@ -157,6 +176,18 @@ const says =
 const pcrsOf = ({ evidence }: SelfTestScene): ReadonlyMap<number, Sha256> => evidence.quote?.pcrs ?? new Map();
 const machine = (name: string, apply?: Apply, args: readonly string[] = RUNTIME_ARGS): Case =>
   accepted(`machine: ${name}`, apply, args);
+const PROMISED = ["runtime", "--measurements", "@/inputs/promise.json", ...EVIDENCE_ARGS, ...TRUST];
+
+/** The evidence of a recorded boot, and a signed promise of what it measured. */
+const recorded =
+  (name: "plain" | "addon"): Apply =>
+  (scene) => {
+    answer(scene, realEvidence(name));
+    const subjects = [subjectOf("uki.efi", sha256("the recorded kernel image"))];
+    const promise = buildStatement(MEASURED_BOOT_PREDICATE, subjects, realMeasurements);
+    write(scene.inputs, "promise.json", signPayload(statementBytes(promise), scene.key));
+    write(scene.inputs, "site.json", vector("addon/policy.json"));
+  };
 const LONG_NONCE = "ab".repeat(32);
 
 const machines: readonly Case[] = [
@@ -171,14 +202,11 @@ const machines: readonly Case[] = [
       }),
     RUNTIME_ARGS.map((arg) => (arg === NONCE ? LONG_NONCE : arg)),
   ),
-  machine(
-    "the quote of a real TPM",
-    says(() => ({ quote: realEvidence("plain").quote })),
-  ),
+  machine("a real machine, held to its own measurements", recorded("plain"), PROMISED),
   machine(
     "only the PCRs that matter",
     says((scene) => ({
-      quote: quoteOf(scene.machine, { pcrs: new Map([...pcrsOf(scene)].filter(([index]) => [4, 7, 11, 12].includes(index))) }),
+      quote: quoteOf(scene.machine, { pcrs: new Map([...pcrsOf(scene)].filter(([index]) => [4, 7, 9, 11, 12].includes(index))) }),
     })),
   ),
   machine(
@@ -199,19 +227,32 @@ const machines: readonly Case[] = [
     (scene) => input(scene, "site.json", { schema: 1, name: "same", pcrs: { "7": pcrsOf(scene).get(7) } }),
     [...RUNTIME_ARGS, "--policy", "@/inputs/site.json"],
   ),
-  machine(
-    "an addon that the site expects",
-    (scene) => {
-      const { release, services } = scene.evidence;
-      answer(scene, { ...realEvidence("addon"), release, services });
-      write(scene.inputs, "site.json", vector("addon/policy.json"));
-    },
-    [...RUNTIME_ARGS, "--policy", "@/inputs/site.json"],
-  ),
+  machine("a real machine with an addon that the site expects", recorded("addon"), [
+    ...PROMISED,
+    "--policy",
+    "@/inputs/site.json",
+  ]),
   machine(
     "held to signed measurements alone",
     ({ dir, inputs }) => write(inputs, "promise.json", read(dir, `${MEASUREMENTS_FILE}.sigstore.json`)),
-    ["runtime", "--measurements", "@/inputs/promise.json", ...EVIDENCE_ARGS, ...RUNTIME_ARGS.slice(-4)],
+    PROMISED,
+  ),
+  machine(
+    "units that the release's generators make",
+    says(({ evidence }) => ({ running: evidence.running && { ...evidence.running, unitFiles: [] } })),
+  ),
+  machine(
+    "settings that this kernel does not have",
+    says(({ evidence }) => ({ running: evidence.running && { ...evidence.running, sysctl: { "kernel.sysrq": null } } })),
+  ),
+  machine(
+    "no leases asked for",
+    says(({ evidence }) => ({
+      running: evidence.running && {
+        ...evidence.running,
+        listeners: evidence.running.listeners.filter(({ port }) => port !== 68),
+      },
+    })),
   ),
 ];
 

@@ -44,6 +44,17 @@ function publicAreaOf(publicKey: KeyObject, attributes: number): Buffer {
   return sized(Buffer.concat([u16(ALG_ECC), u16(ALG_SHA256), u32(attributes), sized(Buffer.alloc(0)), ...parameters, ...point]));
 }
 
+/** TPM2B_PUBLIC of a P-256 storage key, as the default template of an endorsement key makes one (TPM 2.0 Part 2, 12.2.4). */
+export function endorsementKey(): Buffer {
+  const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const { x = "", y = "" } = publicKey.export({ format: "jwk" });
+  const [ALG_ECC, ALG_SHA256, ALG_AES, ALG_CFB, ALG_NULL, P256] = [0x23, 0x0b, 0x06, 0x43, 0x10, 0x03];
+  const parameters = [ALG_AES, 128, ALG_CFB, ALG_NULL, P256, ALG_NULL].map(u16);
+  const point = [x, y].map((coordinate) => sized(Buffer.from(coordinate, "base64url")));
+  const head = [u16(ALG_ECC), u16(ALG_SHA256), u32(0x000300b2), sized(Buffer.alloc(32))];
+  return sized(Buffer.concat([...head, ...parameters, ...point]));
+}
+
 export function withAttributes(key: SoftKey, attributes: number): Buffer {
   const changed = Buffer.from(key.publicArea);
   changed.writeUInt32BE(attributes, 6);

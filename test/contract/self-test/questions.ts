@@ -6,10 +6,11 @@ import { type Case, RELEASE_ARGS } from "./scene.ts";
 const DIR = "@/release";
 const KEY = ["--key", "@/inputs/release.pub"];
 const DEV = ["--designation", "dev"];
+const AT = ["--at", "{at}"];
 
 const question = (name: string, args: readonly string[], fails: readonly string[], exit?: Case["exit"]): Case => ({
   name: `question: ${name}`,
-  args: ["release", DIR, ...args],
+  args: ["release", DIR, ...AT, ...args],
   fails,
   ...(exit !== undefined && { exit }),
 });

@@ -1,9 +1,21 @@
 import { type Sha256, sha256 } from "@secai/formats/digest";
+import { vector } from "@secai/measure/fixtures/vectors";
 import { extendPcr, ZERO_PCR } from "@secai/measure/pcr";
-import { secureBootOffDigest } from "@secai/measure/secure-boot";
+import { certificateDer, secureBootOffDigest } from "@secai/measure/secure-boot";
 import { type Evidence, printEvidence } from "@secai/verify/runtime-evidence";
 import { read, write } from "../release/forge.ts";
-import { makeKey, NONCE, PROPER_ATTRIBUTES, quoteOf, realEvidence, replayed, signQuote, withAttributes } from "./machine.ts";
+import { changed, remake } from "./edits.ts";
+import {
+  endorsementKey,
+  makeKey,
+  NONCE,
+  PROPER_ATTRIBUTES,
+  quoteOf,
+  realEvidence,
+  replayed,
+  signQuote,
+  withAttributes,
+} from "./machine.ts";
 import { answer, type Case, EVIDENCE_ARGS, input, RUNTIME_ARGS, type SelfTestScene } from "./scene.ts";
 
 // What a machine that does not run the release, or a liar between it and the verifier, could answer.
@@ -13,7 +25,7 @@ const quoteIn = ({ evidence }: SelfTestScene): Quote => {
   if (evidence.quote === undefined) throw new Error("the machine has a TPM");
   return evidence.quote;
 };
-const changed = (bytes: Uint8Array, at: number) =>
+const flipped = (bytes: Uint8Array, at: number) =>
   Uint8Array.from(bytes, (byte, index) => (index === (at + bytes.length) % bytes.length ? byte ^ 1 : byte));
 
 /** The genuine answer with some of it replaced. */
@@ -73,12 +85,12 @@ const quotes: readonly Case[] = [
   machineCase(
     "a PCR digest changed in the quote",
     ["quote.signature", "quote.pcrs"],
-    quoteSays(({ message }) => ({ message: changed(message, -1) })),
+    quoteSays(({ message }) => ({ message: flipped(message, -1) })),
   ),
   machineCase(
     "a byte of the signature changed",
     ["quote.signature"],
-    quoteSays(({ signature }) => ({ signature: changed(signature, -1) })),
+    quoteSays(({ signature }) => ({ signature: flipped(signature, -1) })),
   ),
   machineCase(
     "a signature of zeros",
@@ -96,7 +108,7 @@ const quotes: readonly Case[] = [
   machineCase(
     "a signature with an unknown scheme",
     ["quote.signature"],
-    quoteSays(({ signature }) => ({ signature: changed(signature, 1) })),
+    quoteSays(({ signature }) => ({ signature: flipped(signature, 1) })),
   ),
   machineCase(
     "a signature with bytes after it",
@@ -136,7 +148,7 @@ const quotes: readonly Case[] = [
   machineCase(
     "a point that is not on the curve",
     ["quote.signature", "quote.ak-attributes"],
-    quoteSays(({ attestationKey }) => ({ attestationKey: changed(attestationKey, -1) })),
+    quoteSays(({ attestationKey }) => ({ attestationKey: flipped(attestationKey, -1) })),
   ),
   machineCase(
     "a structure that no TPM made",
@@ -185,7 +197,7 @@ const attributes: readonly Case[] = [
 ];
 
 /** A quoted value that is another, with logs that still tell the promised one. */
-const quotedOtherwise = (index: 4 | 7 | 11 | 12, check: string): Case =>
+const quotedOtherwise = (index: 4 | 7 | 9 | 11 | 12, check: string): Case =>
   machineCase(
     `another PCR ${index}, quoted and hidden in the logs`,
     [check, "event-log.replay"],
@@ -200,7 +212,7 @@ const valueExchanged = (index: number): Case =>
     quoteSays(({ pcrs }) => ({ pcrs: new Map([...pcrs, [index, sha256("other")]]) })),
   );
 
-const notQuoted = (index: 4 | 7 | 11 | 12, check: string): Case =>
+const notQuoted = (index: 4 | 7 | 9 | 11 | 12, check: string): Case =>
   machineCase(
     `PCR ${index} left out of the quote`,
     [check],
@@ -243,7 +255,7 @@ const logs: readonly Case[] = [
       const log = Buffer.from(evidence.eventLog ?? []);
       // Inside the digest of the first event after the header: the log still reads, and leads elsewhere.
       const at = log.indexOf(Buffer.from("010000000b00", "hex"), 64) + 6;
-      return { eventLog: changed(log, at) };
+      return { eventLog: flipped(log, at) };
     }),
   ),
   machineCase(
@@ -309,6 +321,9 @@ const logs: readonly Case[] = [
   ),
   machineCase("Secure Boot off, honestly logged", ["boot.secure-boot"], (scene) =>
     answer(scene, withEvent(scene, 7, secureBootOffDigest())),
+  ),
+  machineCase("another initrd, honestly logged", ["boot.initrd"], (scene) =>
+    answer(scene, withEvent(scene, 9, sha256("an initrd of mine"))),
   ),
   machineCase("another kernel image, honestly logged", ["boot.uki"], (scene) =>
     answer(scene, withEvent(scene, 11, sha256("a kernel of mine"))),
@@ -388,7 +403,7 @@ const documents: readonly Case[] = [
       ["white space in the evidence", (text: string) => text.replace(",", ", ")],
       ["evidence cut short", (text: string) => text.slice(0, -10)],
       ["evidence without its newline", (text: string) => text.trimEnd()],
-      ["evidence of schema 2", (text: string) => text.replace('"schema":1', '"schema":2')],
+      ["evidence of schema 9", (text: string) => text.replace(/"schema":\d/, '"schema":9')],
       ["an unknown member in the evidence", (text: string) => text.replace('{"commandLine"', '{"a":1,"commandLine"')],
       ["a member twice in the evidence", (text: string) => text.replace('{"commandLine"', '{"commandLine":"x","commandLine"')],
       ["a PCR 24 in the evidence", (text: string) => text.replace('"pcrs":{', `"pcrs":{"24":"${"0".repeat(64)}",`)],
@@ -403,10 +418,29 @@ const documents: readonly Case[] = [
 ];
 
 /** The promise that the machine is held to is verified first. */
-const promised = ["runtime", "--measurements", "@/inputs/promise.json", ...EVIDENCE_ARGS, "--designation", "dev", "--key"];
+const promised = [
+  "runtime",
+  "--at",
+  "{at}",
+  "--measurements",
+  "@/inputs/promise.json",
+  ...EVIDENCE_ARGS,
+  "--designation",
+  "dev",
+  "--key",
+];
 const promises: readonly Case[] = [
   machineCase("a release with a flipped bit", ["files.digest:uki.efi"], ({ dir }) =>
     write(dir, "uki.efi", "a unified kernel imagf\n"),
+  ),
+  machineCase("the baseline of another root", ["runtime.baseline", "baseline.root-hash"], (scene) =>
+    remake(scene, {
+      "baseline.json": changed(scene.dir, "baseline.json", (document) => {
+        const { rootHash, commandLine } = document;
+        document.commandLine = String(commandLine).replace(String(rootHash), sha256("other"));
+        document.rootHash = sha256("other");
+      }),
+    }),
   ),
   machineCase("the promise of an older release", ["release.version"], () => {}, {
     args: RUNTIME_ARGS.map((arg) => (arg === "@/release" ? "@/older" : arg)),
@@ -443,6 +477,41 @@ const promises: readonly Case[] = [
 ];
 
 const site = ["--policy", "@/inputs/site.json"];
+const MAKER = vector("keys/db.crt").toString();
+
+/** A site that knows makers of TPMs, and what a machine shows of its own. */
+const endorsed = (name: string, fails: readonly string[], shown: Partial<Quote>, rest: Partial<Case> = {}): Case =>
+  machineCase(
+    name,
+    fails,
+    (scene) => {
+      answer(scene, { ...scene.evidence, quote: { ...quoteIn(scene), ...shown } });
+      input(scene, "site.json", { schema: 1, name: "makers", tpmAnchors: [MAKER] });
+    },
+    { args: [...RUNTIME_ARGS, ...site], ...rest },
+  );
+const endorsements: readonly Case[] = [
+  endorsed("no key of the TPM's maker", ["quote.endorsement", "quote.ak-bound"], {}, { exit: 3 }),
+  endorsed(
+    "no certificate of the TPM's maker",
+    ["quote.endorsement", "quote.ak-bound"],
+    { endorsementKey: endorsementKey() },
+    { exit: 3 },
+  ),
+  endorsed(
+    "a maker's certificate for another key",
+    ["quote.endorsement"],
+    { endorsementKey: endorsementKey(), endorsementCertificate: certificateDer(Buffer.from(MAKER)) },
+    { code: "EK_CERTIFICATE_KEY" },
+  ),
+  endorsed(
+    "a maker's certificate that is none",
+    ["quote.endorsement"],
+    { endorsementKey: endorsementKey(), endorsementCertificate: Buffer.from("x") },
+    { code: "EK_CERTIFICATE_MALFORMED" },
+  ),
+  endorsed("a maker's key that signs", ["quote.endorsement"], { endorsementKey: makeKey().publicArea }, { code: "EK_MALFORMED" }),
+];
 const sites: readonly Case[] = [
   machineCase(
     "a key that is not the enrolled one",
@@ -490,14 +559,16 @@ export const runtimeCases: readonly Case[] = [
     [
       [4, "boot.chain"],
       [7, "boot.secure-boot"],
+      [9, "boot.initrd"],
       [11, "boot.uki"],
       [12, "boot.command-line"],
     ] as const
   ).flatMap(([index, check]) => [quotedOtherwise(index, check), notQuoted(index, check)]),
-  ...[0, 4, 7, 11, 12, 15].map(valueExchanged),
+  ...[0, 4, 7, 9, 11, 12, 15].map(valueExchanged),
   ...logs,
   ...states,
   ...documents,
   ...promises,
   ...sites,
+  ...endorsements,
 ];

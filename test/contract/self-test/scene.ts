@@ -1,11 +1,15 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { parseBaseline } from "@secai/formats/baseline";
 import { canonicalJson } from "@secai/formats/canonical-json";
 import { sha256 } from "@secai/formats/digest";
-import { loadSigningKey } from "@secai/sign/key-file";
+import { instantOf } from "@secai/formats/instant";
+import { generateSigningKey } from "@secai/sign/generate-key";
+import { loadSigningKey, type SigningKey } from "@secai/sign/key-file";
 import { type Evidence, printEvidence } from "@secai/verify/runtime-evidence";
+import { runningOf } from "@secai/verify/runtime-state.test-data";
 import { rebootedLog } from "../release/boot.ts";
-import { makeKeys, makeRelease } from "../release/fixture.ts";
+import { makeKeys, makeRelease, suiteResults } from "../release/fixture.ts";
 import type { Mutation, Scene } from "../release/mutations.ts";
 import { makeKey, NONCE, quoteOf, realEvidence, realMeasurements, replayed, type SoftKey } from "./machine.ts";
 
@@ -14,20 +18,25 @@ export interface SelfTestScene extends Scene {
   /** Folder of release, older and inputs: the "@" of a case's arguments. */
   readonly root: string;
   readonly inputs: string;
+  /** After everything was signed, before anything expires; "{at}" in arguments. */
+  readonly at: string;
+  /** A key of the other algorithm, ML-DSA-65. */
+  readonly quantum: SigningKey;
   /** The attestation key of the machine, and what that machine says when all is well. */
   readonly machine: SoftKey;
   readonly evidence: Evidence;
 }
 
 /** A mutation with the question it spoils; the release's by default. */
-export interface Case extends Omit<Mutation, "apply"> {
+export interface Case extends Pick<Mutation, "name" | "fails" | "code"> {
   readonly apply?: (scene: SelfTestScene) => void | Promise<void>;
   readonly args?: readonly string[];
   /** 1 by default: rejected. */
   readonly exit?: 0 | 1 | 2 | 3;
 }
 
-const TRUST = ["--key", "@/inputs/release.pub", "--designation", "dev"];
+export const TRUST: readonly string[] = ["--at", "{at}", "--key", "@/inputs/release.pub", "--designation", "dev"];
+const HOUR_MS = 3_600_000;
 export const RELEASE_ARGS: readonly string[] = ["release", "@/release", "--release", "0.1.0", ...TRUST];
 export const EVIDENCE_ARGS: readonly string[] = ["--evidence", "@/inputs/evidence.json", "--nonce", NONCE];
 export const RUNTIME_ARGS: readonly string[] = ["runtime", "--release", "@/release", ...EVIDENCE_ARGS, ...TRUST];
@@ -44,13 +53,14 @@ export async function makeScene(scratch: string): Promise<SelfTestScene> {
   for (const name of ["inputs", "release", "older"]) mkdirSync(at(name), { recursive: true });
   const keysOf = (name: string) => join(scratch, "keys", name);
   for (const name of ["own", "stranger"]) makeKeys(keysOf(name));
-  const files = { ROOT_HASH: { content: `${String(measured.rootHash)}\n` }, "services/policy-engine.mjs": { content: ENGINE } };
-  await makeRelease(at("release"), keysOf("own"), { measurements: measured, files });
+  const rootHashFile = { content: `${String(measured.rootHash)}\n` };
+  const files = { ...suiteResults, ROOT_HASH: rootHashFile, "services/policy-engine.mjs": { content: ENGINE } };
   await makeRelease(at("older"), keysOf("own"), {
     measurements: measured,
     facts: { version: "0.0.9" },
     files: { ...files, "uki.efi": { content: "an older kernel image\n" } },
   });
+  await makeRelease(at("release"), keysOf("own"), { measurements: measured, files });
   const [key, stranger] = await Promise.all(["own", "stranger"].map((name) => loadSigningKey(join(keysOf(name), "release.key"))));
   if (key === undefined || stranger === undefined) throw new Error("two keys were made");
   writeFileSync(at("inputs/release.pub"), key.publicPem);
@@ -58,7 +68,19 @@ export async function makeScene(scratch: string): Promise<SelfTestScene> {
   const machine = makeKey();
   const evidence = evidenceOf(machine, at("release"));
   writeFileSync(at("inputs/evidence.json"), printEvidence(evidence));
-  return { root, dir: at("release"), older: at("older"), inputs: at("inputs"), key, stranger, machine, evidence };
+  const [dir, older, inputs] = [at("release"), at("older"), at("inputs")];
+  return {
+    root,
+    at: instantOf(Date.now() + HOUR_MS),
+    dir,
+    older,
+    inputs,
+    key,
+    stranger,
+    quantum: generateSigningKey("ml-dsa-65"),
+    machine,
+    evidence,
+  };
 }
 
 /** A machine that runs the fixture release: the logs of a real boot with this release's programs in them, quoted by `key`. */
@@ -70,6 +92,7 @@ function evidenceOf(key: SoftKey, release: string): Evidence {
   return {
     ...real,
     eventLog,
+    running: runningOf(parseBaseline(readFileSync(join(release, "baseline.json")))),
     quote: quoteOf(key, { pcrs }),
     release: { imageId: "secai-os", imageVersion: "0.1.0" },
     services: { "policy-engine": sha256(ENGINE) },

@@ -1,5 +1,5 @@
-import { chmod, copyFile, cp, lstat, mkdir, mkdtemp, realpath } from "node:fs/promises";
-import { dirname, join, relative } from "node:path";
+import { chmod, copyFile, cp, lstat, mkdtemp, realpath } from "node:fs/promises";
+import { join, relative } from "node:path";
 import { type ExecResult, runContainer } from "./exec.ts";
 import { idOf, type Recipe, recipeOf } from "./recipe.ts";
 
@@ -102,8 +102,9 @@ export function createEvaluator(options: EvaluatorOptions): Evaluator {
     });
 
   const write = async (file: Recipe, target: string, signal: AbortSignal): Promise<string> => {
-    await mkdir(dirname(target), { recursive: true });
-    await copyFile(await path(file, signal), target);
+    const made = await path(file, signal);
+    signal.throwIfAborted();
+    await copyFile(made, target);
     return target;
   };
 

@@ -48,6 +48,7 @@ export async function startDaggerServer(options: ServerOptions = {}): Promise<Da
   const answer = async (query: string, signal: AbortSignal): Promise<object> => {
     queries.push(query);
     await options.before?.(query);
+    signal.throwIfAborted();
     const document = parse(query);
     const errors = validate(schema as GraphQLSchema, document);
     invalid.push(...errors.map(({ message }) => `${message}: ${query}`));
