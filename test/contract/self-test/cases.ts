@@ -7,6 +7,7 @@ import { runningCases } from "./running.ts";
 import { runtimeCases } from "./runtime.ts";
 import type { Case } from "./scene.ts";
 import { seeds } from "./seeds.ts";
+import { fileCases } from "./single.ts";
 import { spoiledStatements } from "./statements.ts";
 import { trustCases } from "./trust.ts";
 
@@ -20,6 +21,7 @@ export const allCases = (names: readonly string[]): readonly Case[] => [
   ...runningCases,
   ...trustCases,
   ...policyCases,
+  ...fileCases,
   ...questions,
   ...harmless,
 ];

@@ -1,3 +1,4 @@
+import { fileChecks } from "@secai/verify/file-checks";
 import { releaseChecks } from "@secai/verify/release-checks";
 import { runtimeChecks } from "@secai/verify/runtime-checks";
 import { loadCorpus } from "@secai/verify/self-test/command";
@@ -50,7 +51,7 @@ test("whatever is wrong is refused by a check that its author named", () => {
   expect(wrong.filter(({ expects }) => expects.length === 0)).toEqual([]);
 });
 
-for (const [kind, checks] of Object.entries({ release: releaseChecks, runtime: runtimeChecks })) {
+for (const [kind, checks] of Object.entries({ release: releaseChecks, runtime: runtimeChecks, file: fileChecks })) {
   test(`every ${kind} check is the expected finder of something`, () => {
     const finders = new Set(wrong.flatMap(({ expects }) => expects.map((one) => one.split(":")[0])));
     expect(checks.map(({ id }) => id).filter((id) => !finders.has(id))).toEqual([]);

@@ -42,7 +42,7 @@ const codes: Readonly<Record<string, string>> = {
 };
 
 /** A key as a manifest names it. */
-const entryOf = (key: SigningKey, from: string) => ({
+export const entryOf = (key: SigningKey, from: string) => ({
   algorithm: key.algorithm,
   publicKey: key.publicPem,
   validFrom: from,
