@@ -1,7 +1,8 @@
 import { mkdirSync } from "node:fs";
 import { cpus } from "node:os";
+import { chooseEngine, type EngineName } from "./engine/choose.ts";
 import type { EngineEvent, Fetcher, RunResult } from "./engine/engine.ts";
-import { createLocalEngine, type LocalEngine } from "./engine/local.ts";
+import { createLocalEngine, type LocalEngine, type LocalEngineOptions } from "./engine/local.ts";
 import { PackagesGoneError } from "./fetch/errors.ts";
 import { createFetcher } from "./fetch/fetch.ts";
 import { findMirrors, proxyEnvironment } from "./fetch/mirrors.ts";
@@ -19,6 +20,8 @@ export interface BuildRequest extends PrepareRequest {
   readonly signal?: AbortSignal;
   /** Steps that run at once; default: one a core. */
   readonly parallelism?: number;
+  /** Where steps run; default: "local". */
+  readonly engine?: EngineName;
   /** What to build; default: every output of the plan. */
   readonly targets?: (plan: Plan) => readonly OutputRef[];
 }
@@ -46,23 +49,29 @@ function lazyFetcher(recipe: Recipe, env: NodeJS.ProcessEnv): Fetcher {
   };
 }
 
-export function createEngine(
-  { top, env, parallelism }: Pick<BuildRequest, "top" | "env" | "parallelism">,
+type EngineRequest = Pick<BuildRequest, "top" | "env" | "parallelism">;
+
+export function createEngine(request: EngineRequest, prepared: Prepared): LocalEngine {
+  return createLocalEngine(engineOptions(request, prepared));
+}
+
+function engineOptions(
+  { top, env, parallelism }: EngineRequest,
   { source, keyring, sources, cacheDir }: Prepared,
-): LocalEngine {
+): LocalEngineOptions {
   mkdirSync(cacheDir, { recursive: true });
-  return createLocalEngine({
+  return {
     cacheDir,
     top,
     fetcher: lazyFetcher(source.recipe, env),
     keyring: (name) => keyring.secretPath(name),
     programs: async (name) => sources.programPath(name),
     parallelism: parallelism ?? cpus().length,
-  });
+  };
 }
 
 async function runPlan(request: BuildRequest, prepared: Prepared): Promise<{ engine: string; result: RunResult }> {
-  const engine = createEngine(request, prepared);
+  const engine = await chooseEngine(request.engine ?? "local", request.env, engineOptions(request, prepared));
   const targets = request.targets?.(prepared.plan);
   const result = await engine.run(prepared.plan, {
     report: request.report,

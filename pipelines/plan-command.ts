@@ -1,19 +1,24 @@
 import { parseArgs } from "node:util";
+import { createCache } from "./engine/cache.ts";
+import { recordedSteps, timedSteps } from "./engine/recorded.ts";
+import { type Simulation, simulate } from "./engine/simulate.ts";
 import type { CommandIo } from "./io.ts";
 import { prepare } from "./prepare.ts";
 import type { Plan, Step } from "./step.ts";
 
-const help = `secai plan [RECIPE] [--json | --dot]
+const help = `secai plan [RECIPE] [--json | --dot] [--simulate]
 
 Shows the steps that a recipe becomes, without running any. RECIPE is an id or a file; default: debian-13.
 
-  --json   the whole plan as one JSON document
-  --dot    the graph for Graphviz
+  --json       the whole plan (or the simulation) as one JSON document
+  --dot        the graph for Graphviz
+  --simulate   the critical path, and how long a full build would take with 1 to 16 workers, from the recorded times of its steps
 
 Examples:
   secai plan
   secai plan debian-13 --json
   secai plan debian-13 --dot | dot -Tsvg > plan.svg
+  secai plan debian-13 --simulate
 `;
 
 function dependencies(step: Step): readonly string[] {
@@ -45,23 +50,47 @@ function planDot({ steps }: Plan): string {
   return `digraph plan {\n  rankdir=LR;\n${[...nodes, ...edges].join("\n")}\n}\n`;
 }
 
-/** `secai plan`. @throws RecipeError, LockError, PipelineError */
+const WORKERS = [1, 2, 4, 8, 16] as const;
+
+function simulationText({ totalMs, criticalMs, criticalPath, byWorkers }: Simulation, missing: readonly string[]): string {
+  const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
+  const rows = byWorkers.map(
+    ({ workers, wallMs }) => `  ${String(workers).padStart(2)} workers ${seconds(wallMs).padStart(9)}\n`,
+  );
+  const parallelism = criticalMs === 0 ? 1 : totalMs / criticalMs;
+  return `all steps ${seconds(totalMs)}, critical path ${seconds(criticalMs)}, parallelism ${parallelism.toFixed(2)}
+${criticalPath.join(" → ")}
+${rows.join("")}${missing.length === 0 ? "" : `without steps that never ran as they are now: ${missing.join(", ")}\n`}`;
+}
+
+/** `secai plan`. @throws EngineError STEP_NOT_RECORDED, and RecipeError, LockError, PipelineError */
 export async function runPlan(args: string[], io: CommandIo): Promise<number> {
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
-    options: { json: { type: "boolean" }, dot: { type: "boolean" }, help: { type: "boolean", short: "h" } },
+    options: {
+      json: { type: "boolean" },
+      dot: { type: "boolean" },
+      simulate: { type: "boolean" },
+      help: { type: "boolean", short: "h" },
+    },
   });
   if (values.help === true) {
     io.stdout(help);
     return 0;
   }
-  const { plan } = await prepare({
+  const { plan, cacheDir } = await prepare({
     top: io.top,
     recipe: positionals[0] ?? "debian-13",
     env: io.env,
     notice: (text) => io.stderr(`${text}\n`),
   });
+  if (values.simulate === true) {
+    const { records, missing } = await recordedSteps(plan, createCache(cacheDir));
+    const simulation = simulate(timedSteps(records), WORKERS);
+    io.stdout(values.json === true ? `${JSON.stringify({ ...simulation, missing })}\n` : simulationText(simulation, missing));
+    return 0;
+  }
   io.stdout(values.json === true ? `${JSON.stringify(plan, null, 2)}\n` : values.dot === true ? planDot(plan) : planText(plan));
   return 0;
 }

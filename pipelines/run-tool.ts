@@ -11,12 +11,22 @@ const MAX_OUTPUT_BYTES = 16 << 20;
 
 /**
  * Runs a program of the host to its end, with nothing on its standard input and only the environment it is given.
- * @throws Error ENOENT when there is no such program
+ * @param signal kills it
+ * @throws Error ENOENT when there is no such program, AbortError when `signal` fired
  */
-export function runTool(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<ToolResult> {
+export function runTool(
+  command: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  signal?: AbortSignal,
+): Promise<ToolResult> {
   return new Promise((resolve, reject) => {
     const path = process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin";
-    const child = spawn(command, args, { env: { PATH: path, LC_ALL: "C.UTF-8", ...env }, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(command, args, {
+      env: { PATH: path, LC_ALL: "C.UTF-8", ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+      ...(signal === undefined ? {} : { signal, killSignal: "SIGKILL" as const }),
+    });
     const output = { stdout: "", stderr: "" };
     for (const name of ["stdout", "stderr"] as const) {
       child[name].setEncoding("utf8");

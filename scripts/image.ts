@@ -2,6 +2,7 @@ import { relative } from "node:path";
 import { parseArgs } from "node:util";
 import { DISK_FILE, mediumOf, QCOW2_FILE } from "@secai/formats/release-layout";
 import { type Build, build } from "@secai/pipelines/build";
+import { type EngineName, parseEngineName, parseJobs } from "@secai/pipelines/engine/choose";
 import type { CommandIo } from "@secai/pipelines/io";
 import { prepare } from "@secai/pipelines/prepare";
 import { chooseReporter, createReporter, type Reporter } from "@secai/pipelines/progress/reporter";
@@ -9,27 +10,34 @@ import type { OutputRef, Plan } from "@secai/pipelines/step";
 import { releaseSummary } from "@secai/pipelines/summary";
 import { type PublishOptions, publish, releaseDirectory } from "./publish-build.ts";
 
-const imageHelp = `secai image [RECIPE] [--all-media] [--json]
+const imageHelp = `secai image [RECIPE] [--all-media] [--engine ENGINE] [--jobs N] [--json]
 
 Builds the image of a recipe, predicts its measurements, signs everything and verifies the result. RECIPE: an id or a file; default debian-13.
 The release appears at out/RECIPE/VERSION; steps whose inputs did not change come from the cache. Development keys are made at first use.
 
-  --all-media  also what takes longer than an edit should: OVA, OCI layout, installer ISO
-  --json       progress and result as one JSON event a line on standard output
+  --all-media      also what takes longer than an edit should: OVA, OCI layout, installer ISO
+  --engine local   in sandboxes of this machine (default)
+  --engine dagger  in containers of a Dagger engine: a running session, or the one that the dagger CLI reaches
+  --engine auto    dagger when the environment points at one, else local
+  --jobs N         steps that run at once, 1 to 64; default: one a core of this machine
+  --json           progress and result as one JSON event a line on standard output
 
 Examples:
   secai image
   secai image debian-13 --all-media
+  secai image debian-13 --engine dagger
   secai image recipes/debian-13.yaml --json
 `;
 
-const releaseHelp = `secai release build [RECIPE] [--apply] [--json]
+const releaseHelp = `secai release build [RECIPE] [--apply] [--engine ENGINE] [--jobs N] [--json]
 
 Like \`secai image\`, but a candidate for others: with every medium of the recipe, and refused when a locked package has left every mirror. A
 release is made from its lock or not at all. Without --apply it says what it would build.
 
-  --apply  build, sign and place it
-  --json   progress and result as one JSON event a line on standard output
+  --apply          build, sign and place it
+  --engine ENGINE  local, dagger or auto, as for \`secai image\`
+  --jobs N         steps that run at once, 1 to 64; default: one a core of this machine
+  --json           progress and result as one JSON event a line on standard output
 
 Examples:
   secai release build
@@ -40,10 +48,12 @@ interface Arguments {
   readonly recipe: string;
   readonly json: boolean;
   readonly apply: boolean;
+  readonly engine: EngineName;
+  readonly jobs: number | undefined;
   readonly allMedia: boolean;
 }
 
-/** What was asked for, or the exit status when there is nothing to do. */
+/** What was asked for, or the exit status when there is nothing to do. @throws EngineError ENGINE_UNKNOWN, JOBS_INVALID */
 function parse(args: string[], io: CommandIo, help: string): Arguments | number {
   const { values, positionals } = parseArgs({
     args,
@@ -51,6 +61,8 @@ function parse(args: string[], io: CommandIo, help: string): Arguments | number 
     options: {
       json: { type: "boolean" },
       apply: { type: "boolean" },
+      engine: { type: "string", default: "local" },
+      jobs: { type: "string" },
       "all-media": { type: "boolean" },
       help: { type: "boolean", short: "h" },
     },
@@ -59,10 +71,13 @@ function parse(args: string[], io: CommandIo, help: string): Arguments | number 
     (values.help === true ? io.stdout : io.stderr)(help);
     return values.help === true ? 0 : 2;
   }
+  const jobs = values.jobs === undefined ? undefined : parseJobs(values.jobs);
   return {
     recipe: positionals[0] ?? "debian-13",
     json: values.json === true,
     apply: values.apply === true,
+    engine: parseEngineName(values.engine),
+    jobs,
     allMedia: values["all-media"] === true,
   };
 }
@@ -89,7 +104,7 @@ function quickTargets({ outputs }: Plan): readonly OutputRef[] {
 
 async function buildWith(
   reporter: Reporter,
-  { recipe, allMedia }: Arguments,
+  { recipe, engine, jobs, allMedia }: Arguments,
   io: CommandIo,
   { designation }: PublishOptions,
 ): Promise<Build> {
@@ -98,6 +113,8 @@ async function buildWith(
     return await build({
       top: io.top,
       recipe,
+      engine,
+      ...(jobs !== undefined && { parallelism: jobs }),
       env: io.env,
       channel: designation === "dev" ? "dev" : "release",
       designation,

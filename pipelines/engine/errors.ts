@@ -22,6 +22,11 @@ export const engineErrors = {
     fix: "Run the command again without editing the files meanwhile.",
   },
   STEP_UNKNOWN: { exit: 2, meaning: "The plan has no step of this name.", fix: "List the steps with `scripts/secai plan`." },
+  STEP_NOT_RECORDED: {
+    exit: 3,
+    meaning: "No step of the plan has ever run with its present inputs, so no time is known.",
+    fix: "Build the recipe once: `scripts/secai image RECIPE`.",
+  },
   PLAN_INVALID: {
     exit: 70,
     meaning: "A plan refers to something it does not hold, or its steps are not in an order in which they can run.",
@@ -52,6 +57,12 @@ export const engineErrors = {
     exit: 3,
     meaning: "The cache could not be locked.",
     fix: "Check that util-linux is installed and that the cache folder is writable and has free space.",
+  },
+  ENGINE_UNKNOWN: { exit: 2, meaning: "There is no engine of this name.", fix: "Use --engine local, dagger or auto." },
+  JOBS_INVALID: {
+    exit: 2,
+    meaning: "The number of steps that may run at once is not one from 1 to 64.",
+    fix: "Use --jobs with such a number.",
   },
   CACHE_USAGE: {
     exit: 2,

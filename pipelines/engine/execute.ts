@@ -7,7 +7,7 @@ import type { EngineEvent } from "./engine.ts";
 import { EngineError } from "./errors.ts";
 import type { Materializer } from "./materialize.ts";
 import { collectOutputs } from "./outputs.ts";
-import { runLogged } from "./process.ts";
+import { checkSandbox, runLogged } from "./process.ts";
 import { removeTree } from "./remove.ts";
 import type { ResolvedStep } from "./resolve.ts";
 import { type SandboxSpec, sandboxCommand } from "./sandbox.ts";
@@ -23,26 +23,55 @@ export interface ExecuteContext {
   readonly materializer: Materializer;
 }
 
+/** Where a step's program runs: all that differs between engines. */
+export interface StepRunner {
+  /** Called before the first step that must run; an engine that cannot run any says so here. */
+  check(): Promise<void>;
+  /** Brings what the step reads to where it runs. */
+  prepare(context: ExecuteContext, resolved: ResolvedStep): Promise<PreparedStep>;
+}
+
+export interface PreparedStep {
+  /** Name of the engine that runs it, for the record. */
+  readonly engine: string;
+  /**
+   * Runs the step's program, filling `<folder>/out` and the log with what it prints.
+   * @returns the exit status, 128 + n after signal n
+   */
+  run(folder: string, logPath: string): Promise<number>;
+}
+
+export const localRunner: StepRunner = {
+  check: checkSandbox,
+  async prepare(context) {
+    const spec = await sandboxOf(context);
+    const run = (folder: string, logPath: string) =>
+      runLogged(sandboxCommand(withScratch(spec, folder)), logPath, context.signal);
+    return { engine: "local", run };
+  },
+};
+
 /**
  * Runs a step in its sandbox and publishes what it made.
  * @throws EngineError STEP_FAILED, STEP_OUTPUT_MISSING, STEP_OUTPUT_UNDECLARED, BUILD_CANCELLED
  */
-export async function executeStep(context: ExecuteContext, resolved: ResolvedStep): Promise<StepRecord> {
-  const { cache, step, report, signal } = context;
+export async function executeStep(context: ExecuteContext, resolved: ResolvedStep, runner: StepRunner): Promise<StepRecord> {
+  const { cache, step, report } = context;
   const logPath = cache.logPath(step.id);
   await mkdir(dirname(logPath), { recursive: true });
-  const spec = await sandboxOf(context);
+  const prepared = await runner.prepare(context, resolved);
   const startedOn = new Date().toISOString();
   report({ type: "step-started", step: step.id, title: step.title, time: startedOn });
   const folder = await makeStepFolder(context.temporary);
   try {
-    const status = await runLogged(sandboxCommand(withScratch(spec, folder)), logPath, signal);
+    const status = await prepared.run(folder, logPath);
     if (status !== 0) throw stepFailed(step, status, logPath);
     const entry = join(folder, "entry");
     const outputs = await collectOutputs(step, join(folder, "out"), entry);
     const finishedOn = new Date().toISOString();
     const { key, inputs } = resolved;
-    const record = { id: step.id, key, step, inputs, outputs, startedOn, finishedOn, cached: false, engine: "local", drift: [] };
+    const made = { id: step.id, key, step, inputs, outputs, startedOn, finishedOn };
+    const record = { ...made, cached: false, engine: prepared.engine, drift: [] };
     await cache.publish(record, entry);
     return record;
   } finally {

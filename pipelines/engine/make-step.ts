@@ -4,11 +4,11 @@ import type { OutputRef, Plan, Step, StepRecord } from "../step.ts";
 import type { Cache } from "./cache.ts";
 import type { EngineEvent } from "./engine.ts";
 import { EngineError } from "./errors.ts";
-import { executeStep } from "./execute.ts";
+import { executeStep, localRunner, type StepRunner } from "./execute.ts";
 import type { Fetches } from "./fetches.ts";
 import { lockFile } from "./lock.ts";
 import type { Materializer } from "./materialize.ts";
-import { checkSandbox, tailOf } from "./process.ts";
+import { tailOf } from "./process.ts";
 import type { ResolvedStep } from "./resolve.ts";
 import { createSemaphore } from "./semaphore.ts";
 
@@ -22,25 +22,28 @@ export interface StepMakerContext {
   readonly materializer: Materializer;
   readonly fetches: Fetches;
   readonly parallelism?: number;
+  /** Where steps run; default: sandboxes of this machine. */
+  readonly runner?: StepRunner;
 }
 
 /** Takes a step from the cache or makes it, and tells of it. */
 export function createStepMaker(context: StepMakerContext): (resolved: ResolvedStep) => Promise<StepRecord> {
   const { cache, report, signal, fetches } = context;
   const slot = createSemaphore(context.parallelism ?? availableParallelism());
-  let sandboxChecked: Promise<void> | undefined;
+  const runner = context.runner ?? localRunner;
+  let checked: Promise<void> | undefined;
 
   const execute = async (resolved: ResolvedStep): Promise<StepRecord> => {
     const { step, key } = resolved;
     if (step.kind === "fetch") return fetches.make(resolved, step);
     signal.throwIfAborted();
-    sandboxChecked ??= checkSandbox();
-    await sandboxChecked;
+    checked ??= runner.check();
+    await checked;
     const lock = await lockFile(cache.lockPath(key), signal);
     try {
       // Another run may have made it while we waited for the lock.
       const made = await cache.lookup(key);
-      return made === undefined ? await executeStep({ ...context, step }, resolved) : fromCache(made, resolved);
+      return made === undefined ? await executeStep({ ...context, step }, resolved, runner) : fromCache(made, resolved);
     } finally {
       await lock.release();
     }

@@ -13,6 +13,9 @@ export interface ResolvedStep {
   readonly key: Sha256;
 }
 
+/** What stands for the tools of {kind: "host"} in a record. */
+export type HostTools = Named;
+
 /** Finds the record of an output that is already made. */
 export type OutputLookup = (ref: OutputRef) => OutputRecord;
 
@@ -21,8 +24,10 @@ export type OutputLookup = (ref: OutputRef) => OutputRecord;
  * bytes as before does not cause the steps after it to run again. The id and the title do not count, the environment (`sandbox`) does.
  * @throws EngineError PLAN_INVALID
  */
-export function resolveStep(plan: Plan, step: Step, lookup: OutputLookup, sandbox: string): ResolvedStep {
-  return step.kind === "fetch" ? resolveFetch(step) : resolveExec(plan, step, lookup, sandbox);
+export function resolveStep(plan: Plan, step: Step, lookup: OutputLookup, sandbox: string, hostTools?: HostTools): ResolvedStep {
+  return step.kind === "fetch"
+    ? resolveFetch(step)
+    : resolveExec(plan, step, lookup, { sandbox, hostTools: hostTools ?? ownTools() });
 }
 
 /** Digest of what a fetch step brings: names and contents, not where they come from. */
@@ -35,9 +40,14 @@ function resolveFetch(step: FetchStep): ResolvedStep {
   return { step, inputs: [], key: sha256(canonicalJson({ schema: 1, kind: "fetch", files: fetchedDigest(step) })) };
 }
 
-function resolveExec(plan: Plan, step: ExecStep, lookup: OutputLookup, sandbox: string): ResolvedStep {
+interface Environment {
+  readonly sandbox: string;
+  readonly hostTools: HostTools;
+}
+
+function resolveExec(plan: Plan, step: ExecStep, lookup: OutputLookup, { sandbox, hostTools }: Environment): ResolvedStep {
   const inputs: ResolvedInput[] = [
-    { path: "/", kind: "tools", ...resolveTools(step, lookup) },
+    { path: "/", kind: "tools", ...resolveTools(step, lookup, hostTools) },
     ...entriesByPath(step.inputs).map(([path, input]) => ({ path, kind: input.kind, ...resolveInput(plan, input, lookup) })),
     ...entriesByPath(step.secrets).map(([path, secret]) => ({
       path,
@@ -65,15 +75,15 @@ function resolveExec(plan: Plan, step: ExecStep, lookup: OutputLookup, sandbox: 
 
 type Named = Pick<ResolvedInput, "name" | "digest">;
 
-function resolveTools(step: ExecStep, lookup: OutputLookup): Named {
+function resolveTools(step: ExecStep, lookup: OutputLookup, hostTools: HostTools): Named {
   return step.tools.kind === "host"
-    ? { name: "host", digest: hostDigest() }
+    ? hostTools
     : { name: `${step.tools.step}/${step.tools.output}`, digest: lookup(step.tools).digest };
 }
 
 /** A machine's own tools are known by its operating system's release only: a new release makes a new tool root. */
-function hostDigest(): Sha256 {
-  return sha256(readFileSync("/etc/os-release"));
+function ownTools(): HostTools {
+  return { name: "host", digest: sha256(readFileSync("/etc/os-release")) };
 }
 
 function resolveInput(plan: Plan, input: Input, lookup: OutputLookup): Named {

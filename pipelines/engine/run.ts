@@ -3,20 +3,25 @@ import type { Cache } from "./cache.ts";
 import { dependenciesOf } from "./check-plan.ts";
 import type { Fetcher, RunOptions, RunResult } from "./engine.ts";
 import { EngineError } from "./errors.ts";
+import type { StepRunner } from "./execute.ts";
 import { createFetches } from "./fetches.ts";
 import { createStepMaker } from "./make-step.ts";
 import { createMaterializer, type Materializer, type Surroundings } from "./materialize.ts";
 import { removeTree } from "./remove.ts";
-import { neededSteps, resolveStep } from "./resolve.ts";
+import { type HostTools, neededSteps, resolveStep } from "./resolve.ts";
 import { SANDBOX_REVISION } from "./sandbox.ts";
 
-/** Part of each cache key of this engine. */
-const SANDBOX = `bubblewrap-${SANDBOX_REVISION}`;
+/** Part of each cache key: both engines run steps in it. */
+export const SANDBOX = `bubblewrap-${SANDBOX_REVISION}`;
 
 export interface RunContext extends Surroundings {
   readonly cache: Cache;
   readonly fetcher: Fetcher;
   readonly parallelism?: number;
+  /** Where steps run; default: sandboxes of this machine. */
+  readonly runner?: StepRunner;
+  /** What stands for the tools of {kind: "host"}; default: this machine's own. */
+  readonly hostTools?: HostTools;
 }
 
 /** One run of a plan: its private folder, its results so far, and the switch that stops it. */
@@ -73,7 +78,8 @@ function createRun(context: RunContext, { plan, report, stop, temporary }: RunSt
       const tasks = new Map<string, Promise<void>>();
       for (const step of steps) {
         const needs = Promise.all(dependenciesOf(step).map((id) => tasks.get(id)));
-        const make = async () => results.add(await makeStep(resolveStep(plan, step, results.outputOf, SANDBOX)));
+        const make = async () =>
+          results.add(await makeStep(resolveStep(plan, step, results.outputOf, SANDBOX, context.hostTools)));
         tasks.set(step.id, needs.then(make));
       }
       await firstFailure([...tasks.values()], () => stop.abort());

@@ -10,7 +10,9 @@ export interface Bind {
 }
 
 /** The root file system inside: a tree on disk, or the few read-only parts of the host's own that tools need. */
-export type SandboxRoot = { readonly kind: "tree"; readonly path: string } | { readonly kind: "host" };
+export type SandboxRoot =
+  /** `seenAt`: the same tree as the executing machine sees it, when that is another machine than the one that lists `path`. */
+  { readonly kind: "tree"; readonly path: string; readonly seenAt?: string } | { readonly kind: "host" };
 
 export interface SandboxSpec {
   readonly root: SandboxRoot;
@@ -80,7 +82,7 @@ export function sandboxCommand(spec: SandboxSpec, uid: number = process.geteuid?
   const options = [
     ...namespaceOptions(spec, uid),
     ...environmentOptions(spec.env),
-    ...(spec.root.kind === "tree" ? treeOptions(spec.root.path) : hostOptions()),
+    ...(spec.root.kind === "tree" ? treeOptions(spec.root.path, spec.root.seenAt) : hostOptions()),
     ...kernelOptions(),
     ...(spec.devices ?? []).flatMap((device) => ["--dev-bind", device, device]),
     ...bindOptions(spec.binds),
@@ -125,11 +127,11 @@ function environmentOptions(env: Readonly<Record<string, string>>): string[] {
   return ["--clearenv", ...Object.entries(all).flatMap(([name, value]) => ["--setenv", name, value])];
 }
 
-function treeOptions(root: string): string[] {
+function treeOptions(root: string, seenAt: string = root): string[] {
   return readdirSync(root)
     .filter((name) => !OWN_DIRECTORIES.has(name))
     .sort()
-    .flatMap((name) => mountEntry(join(root, name), `/${name}`));
+    .flatMap((name) => mountEntry(join(root, name), `/${name}`, join(seenAt, name)));
 }
 
 function hostOptions(): string[] {
@@ -143,8 +145,8 @@ function hostOptions(): string[] {
 }
 
 /** Top-level symbolic links (bin -> usr/bin) stay links. */
-function mountEntry(src: string, dst: string): string[] {
-  return lstatSync(src).isSymbolicLink() ? ["--symlink", readlinkSync(src), dst] : ["--ro-bind", src, dst];
+function mountEntry(src: string, dst: string, seenAt: string = src): string[] {
+  return lstatSync(src).isSymbolicLink() ? ["--symlink", readlinkSync(src), dst] : ["--ro-bind", seenAt, dst];
 }
 
 /**

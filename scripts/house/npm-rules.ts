@@ -8,6 +8,7 @@ export const importedByNobody: Readonly<Record<string, string>> = {
   "@cyclonedx/cyclonedx-library > ajv-formats": "an optional peer that the CycloneDX validator loads itself",
   "@cyclonedx/cyclonedx-library > ajv-formats-draft2019": "an optional peer that the CycloneDX validator loads itself",
   "@cyclonedx/cyclonedx-library > xmlbuilder2": "an optional peer that the CycloneDX library loads itself to write XML",
+  "@secai/dagger-sdk > @dagger.io/dagger": "imported by its path: it is installed at first use, in a folder of its own",
 };
 
 const kinds = ["dependencies", "devDependencies", "optionalDependencies", "peerDependencies"] as const;
