@@ -1,6 +1,7 @@
 .DEFAULT_GOAL := help
-.PHONY: help image boot test acceptance media adversarial reproducible verify-release release bench lint clean
+.PHONY: help image boot test acceptance media adversarial reproducible verify-release release bench fuzz lint clean
 RECIPE ?= debian-13
+SECONDS ?= 3
 # The newest release directory.
 DIR ?= $(patsubst %/,%,$(dir $(firstword $(shell ls -t out/*/*/RELEASE_MANIFEST.json 2>/dev/null))))
 help: ## list the targets
@@ -25,6 +26,8 @@ release: ## build a release candidate with every medium: refuses drift from the 
 	@npm run --silent release -- $(RECIPE)
 bench: ## measure against peers in the same run
 	@npm run --silent bench
+fuzz: ## feed hostile bytes to every parser (SECONDS=3 each)
+	@npm run --silent fuzz -- --seconds $(SECONDS)
 lint: ## types, formatting, imports, architecture
 	@npm run --silent lint
 clean: ## remove build output; caches and keys stay

@@ -61,7 +61,12 @@ export function list<T>(item: Shape<T>, { min = 0, max = 10_000 } = {}): Shape<r
     mistake(value, path) {
       if (!Array.isArray(value)) return `${at(path)} is not an array`;
       if (value.length < min || value.length > max) return `${at(path)} has ${value.length} items, not ${min} to ${max}`;
-      return firstOf(value.entries(), ([index, one]) => item.mistake(one, `${path}/${index}`));
+      // A plain loop, as in objects: a baseline has tens of thousands of members, and an iterator of pairs costs more than the checks.
+      for (let index = 0; index < value.length; index++) {
+        const mistake = item.mistake(value[index], `${path}/${index}`);
+        if (mistake !== undefined) return mistake;
+      }
+      return undefined;
     },
   };
 }
@@ -84,10 +89,13 @@ export function object<R extends Fields, O extends Fields = Record<never, never>
       if (!isRecord(value)) return `${at(path)} is not an object`;
       const missing = names.find((name) => !Object.hasOwn(value, name));
       if (missing !== undefined) return `${at(path)} lacks "${missing}"`;
-      return firstOf(Object.entries(value), ([name, member]) => {
+      for (const name of Object.keys(value)) {
         const shape = known.get(name);
-        return shape === undefined ? `${at(path)} has an unknown member` : shape.mistake(member, `${path}/${name}`);
-      });
+        if (shape === undefined) return `${at(path)} has an unknown member`;
+        const mistake = shape.mistake(value[name], `${path}/${name}`);
+        if (mistake !== undefined) return mistake;
+      }
+      return undefined;
     },
   };
 }

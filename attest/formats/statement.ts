@@ -54,6 +54,34 @@ export function parseStatement(bytes: Uint8Array): Statement {
   return toStatement(parseCanonicalJson(bytes, MAX_PAYLOAD_BYTES));
 }
 
+/** A predicate that somebody has parsed already, of canonical bytes. */
+export interface KnownPredicate {
+  /** Exactly `canonicalJson(value)` and one newline. */
+  readonly bytes: Uint8Array;
+  readonly value: Readonly<Record<string, unknown>>;
+}
+
+const BEFORE_PREDICATE = Buffer.from(`{"_type":${JSON.stringify(STATEMENT_TYPE)},"predicate":`);
+
+/**
+ * `parseStatement` of a statement that probably says what is `known`: where the same bytes stand in it, that part is neither parsed nor
+ * printed once more, and the predicate is `known.value` itself. JSON has no context: put in place of `{}`, a whole object changes nothing
+ * of what is around it. Other bytes are parsed in full.
+ * @throws FormatError as `parseStatement`
+ */
+export function parseStatementOf(bytes: Uint8Array, known: KnownPredicate): Statement {
+  const object = known.bytes.subarray(0, -1);
+  const start = BEFORE_PREDICATE.length;
+  const end = start + object.length;
+  const isSame =
+    bytes.length <= MAX_PAYLOAD_BYTES &&
+    BEFORE_PREDICATE.equals(bytes.subarray(0, start)) &&
+    Buffer.compare(object, bytes.subarray(start, end)) === 0;
+  if (!isSame) return parseStatement(bytes);
+  const around = parseStatement(Buffer.concat([BEFORE_PREDICATE, Buffer.from("{}"), bytes.subarray(end)]));
+  return { ...around, predicate: known.value };
+}
+
 function toStatement(value: JsonValue): Statement {
   const statement = parseShape(statementShape, value, "an in-toto Statement v1");
   requireDistinct(

@@ -17,7 +17,7 @@ const DIRECTORY_MODE = 0o040555;
 const FILE_MODE = 0o100444;
 const ALIGNMENT = 4;
 
-function padded(bytes: Uint8Array): Uint8Array[] {
+function padded(bytes: Uint8Array): [bytes: Uint8Array, padding: Uint8Array] {
   return [bytes, new Uint8Array((ALIGNMENT - (bytes.length % ALIGNMENT)) % ALIGNMENT)];
 }
 
@@ -42,21 +42,34 @@ function archiveOf(name: string, content: Uint8Array): Uint8Array[] {
   ];
 }
 
+export interface InitrdDigests {
+  /** Of the section `.initrd` alone. */
+  readonly section: Sha256;
+  /** Of the initrd as the kernel gets it. */
+  readonly whole: Sha256;
+}
+
 /**
  * Digest of the initrd as systemd-stub hands it to the kernel, without any credential or extension from the ESP: microcode, the UKI's
- * initrd, and the sections above, each padded to four bytes. The kernel measures it into PCR 9 (drivers/firmware/efi/libstub).
+ * initrd, and the sections above, each padded to four bytes. The kernel measures it into PCR 9 (drivers/firmware/efi/libstub). Without
+ * microcode it begins with the section, so that one pass over the largest part of a UKI gives both digests.
  */
-export function initrdDigest(sections: ReadonlyMap<string, Uint8Array>): Sha256 {
+export function initrdDigests(sections: ReadonlyMap<string, Uint8Array>): InitrdDigests {
   const hash = createHash("sha256");
   const add = (parts: readonly Uint8Array[]) => {
     for (const part of parts) hash.update(part);
   };
-  for (const name of [".ucode", ".initrd"]) add(padded(sections.get(name) ?? new Uint8Array()));
+  const microcode = sections.get(".ucode");
+  if (microcode !== undefined) add(padded(microcode));
+  const [initrd, padding] = padded(sections.get(".initrd") ?? new Uint8Array());
+  add([initrd]);
+  const section = microcode === undefined ? (hash.copy().digest("hex") as Sha256) : sha256(initrd);
+  add([padding]);
   for (const { section, name } of EXTRA_FILES) {
     const content = sections.get(section);
     if (content !== undefined) add(archiveOf(name, content));
   }
-  return hash.digest("hex") as Sha256;
+  return { section, whole: hash.digest("hex") as Sha256 };
 }
 
 /** Digest of the command line as the kernel measures it into PCR 9, before the initrd: its EFI load options, UTF-16LE with the terminating NUL. */

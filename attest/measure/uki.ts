@@ -1,6 +1,6 @@
 import { type Sha256, sha256 } from "@secai/formats/digest";
 import { MeasureError } from "./errors.ts";
-import { initrdDigest } from "./initrd.ts";
+import { initrdDigests } from "./initrd.ts";
 import { extendPcr, replayPcr } from "./pcr.ts";
 import { type PeFile, parsePe, sectionContent } from "./pe.ts";
 
@@ -62,13 +62,14 @@ export function parseUki(bytes: Uint8Array): Uki {
   for (const name of REQUIRED) {
     if (!sections.has(name)) throw new MeasureError("UKI_UNSUPPORTED", { expected: `a ${name} section`, actual: "none" });
   }
+  const initrd = initrdDigests(sections);
   const digests: Sha256[] = [];
   for (const name of MEASURED) {
     const content = sections.get(name);
-    if (content !== undefined) digests.push(sha256(`${name}\0`), sha256(content));
+    if (content !== undefined) digests.push(sha256(`${name}\0`), name === ".initrd" ? initrd.section : sha256(content));
   }
   const commandLine = decodeCommandLine(sections.get(".cmdline") ?? new Uint8Array());
-  return { file, commandLine, digests, initrdDigest: initrdDigest(sections) };
+  return { file, commandLine, digests, initrdDigest: initrd.whole };
 }
 
 /** PCR 11 at the end of each boot phase. */

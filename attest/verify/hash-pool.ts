@@ -6,9 +6,21 @@ import { type HashResult, hashFile } from "./hash-file.ts";
 /** Bytes below which starting a thread (some 30 ms) costs more than it saves. */
 const WORTH_A_THREAD = 32 << 20;
 
-const WORKER = `const { parentPort, workerData } = process.getBuiltinModule("node:worker_threads");
-const hashFile = ${hashFile};
-parentPort.postMessage(workerData.map((path) => [path, hashFile(path)]));`;
+/**
+ * Hashes the next file that nobody has taken yet, until there is none. Uses nothing from outside its own body, because its source text is
+ * also what the other thread runs.
+ * @param taken one number that all threads share: how many files have been taken
+ */
+function hashUntilDone(paths: readonly string[], taken: Int32Array, hash: (path: string) => HashResult): Results {
+  const results: [string, HashResult][] = [];
+  for (let path = paths[Atomics.add(taken, 0, 1)]; path !== undefined; path = paths[Atomics.add(taken, 0, 1)])
+    results.push([path, hash(path)]);
+  return results;
+}
+
+const WORKER = `const { parentPort, workerData: { paths, taken } } = process.getBuiltinModule("node:worker_threads");
+const hashUntilDone = ${hashUntilDone};
+parentPort.postMessage(hashUntilDone(paths, taken, ${hashFile}));`;
 
 export interface HashJob {
   readonly path: string;
@@ -17,47 +29,22 @@ export interface HashJob {
 }
 type Results = readonly (readonly [path: string, result: HashResult])[];
 
-/** What this thread's other work is worth in bytes hashed: half a second's parsing would be too much to leave to chance. */
-const OTHER_WORK_BYTES = 256 << 20;
-
 /**
- * Result by path. Every file is read once, in memory that does not grow with their size. A second thread takes more than half of the bytes,
- * where there is a second processor and enough to do; this one does the other work that there is, and then the rest.
+ * Result by path. Every file is read once, in memory that does not grow with their size. Where there is a second processor and enough to
+ * do, a second thread begins at once, with the largest file; this one does the other work that there is and then takes of what is left.
  */
-export async function hashAll(
-  jobs: readonly HashJob[],
-  otherWork: () => Promise<void>,
-): Promise<ReadonlyMap<string, HashResult>> {
+export async function hashAll(jobs: readonly HashJob[], otherWork: () => void): Promise<ReadonlyMap<string, HashResult>> {
   const bytes = jobs.reduce((sum, { size }) => sum + size, 0);
-  if (bytes < WORTH_A_THREAD || availableParallelism() < 2) {
-    await otherWork();
-    return new Map(hashHere(jobs.map(({ path }) => path)));
-  }
-  const [here, there] = shares(jobs);
-  const elsewhere = hashThere(there);
-  await otherWork();
-  const results = hashHere(here);
-  return new Map([...results, ...(await elsewhere)]);
+  const paths = jobs.toSorted((a, b) => b.size - a.size).map(({ path }) => path);
+  const taken = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  const elsewhere = bytes < WORTH_A_THREAD || availableParallelism() < 2 ? [] : hashThere(paths, taken);
+  otherWork();
+  const here = hashUntilDone(paths, taken, hashFile);
+  return new Map([...here, ...(await elsewhere)]);
 }
 
-/** Paths in two lists that take about as long: the largest first, each to the list that has less to do. */
-function shares(jobs: readonly HashJob[]): readonly [readonly string[], readonly string[]] {
-  const [one, two] = [
-    { bytes: OTHER_WORK_BYTES, paths: [] as string[] },
-    { bytes: 0, paths: [] as string[] },
-  ];
-  for (const { path, size } of jobs.toSorted((a, b) => b.size - a.size)) {
-    const less = one.bytes <= two.bytes ? one : two;
-    less.paths.push(path);
-    less.bytes += size;
-  }
-  return [one.paths, two.paths];
-}
-
-const hashHere = (paths: readonly string[]): Results => paths.map((path) => [path, hashFile(path)] as const);
-
-async function hashThere(paths: readonly string[]): Promise<Results> {
-  const worker = new Worker(WORKER, { eval: true, env: {}, execArgv: [], workerData: paths });
+async function hashThere(paths: readonly string[], taken: Int32Array): Promise<Results> {
+  const worker = new Worker(WORKER, { eval: true, env: {}, execArgv: [], workerData: { paths, taken } });
   const [results] = (await once(worker, "message")) as [Results];
   return results;
 }

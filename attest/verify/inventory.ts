@@ -1,5 +1,4 @@
-import { constants, type Dirent } from "node:fs";
-import { lstat, readdir, readFile } from "node:fs/promises";
+import { constants, type Dirent, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Sha256, sha256 } from "@secai/formats/digest";
 import { isFileName, lookAlikes } from "@secai/formats/file-name";
@@ -63,7 +62,7 @@ interface Walk {
  */
 export async function takeInventory(dir: string, known: KnownFiles = new Map(), meanwhile?: Meanwhile): Promise<Inventory> {
   const walk: Walk = { found: [], problems: [] };
-  await walkInto(dir, "", 1, walk);
+  walkInto(dir, "", 1, walk);
   walk.problems.push(...lookAlikeProblems(walk.found), ...hardLinkProblems(walk.found));
   const files = await readAll(dir, walk, known, meanwhile);
   return { files, problems: walk.problems };
@@ -72,8 +71,9 @@ export async function takeInventory(dir: string, known: KnownFiles = new Map(), 
 /** Work on the files that are read, while another thread hashes those that are only hashed; `read` lacks these. */
 export type Meanwhile = (read: Inventory) => void;
 
-async function walkInto(dir: string, prefix: string, depth: number, walk: Walk): Promise<void> {
-  const listed = await readdir(join(dir, prefix), { withFileTypes: true });
+/** Not asynchronous, as everything here: there is nothing else to do meanwhile, and each promise of a file costs more than a small file. */
+function walkInto(dir: string, prefix: string, depth: number, walk: Walk): void {
+  const listed = readdirSync(join(dir, prefix), { withFileTypes: true });
   const entries = listed.toSorted((a, b) => (a.name < b.name ? -1 : 1));
   if (entries.length === 0) walk.problems.push({ path: prefix || ".", code: "DIRECTORY_EMPTY", actual: "an empty directory" });
   for (const entry of entries) {
@@ -83,17 +83,17 @@ async function walkInto(dir: string, prefix: string, depth: number, walk: Walk):
       return;
     }
     if (!isFileName(name)) walk.problems.push({ path: name, code: "NAME_UNSAFE", actual: JSON.stringify(name) });
-    else if (entry.isDirectory() && depth < MAX_DEPTH) await walkInto(dir, `${name}/`, depth + 1, walk);
-    else await addFile(dir, name, entry, walk);
+    else if (entry.isDirectory() && depth < MAX_DEPTH) walkInto(dir, `${name}/`, depth + 1, walk);
+    else addFile(dir, name, entry, walk);
   }
 }
 
-async function addFile(dir: string, name: string, entry: Dirent, { found, problems }: Walk): Promise<void> {
+function addFile(dir: string, name: string, entry: Dirent, { found, problems }: Walk): void {
   if (!entry.isFile()) {
     problems.push({ path: name, code: "NOT_A_PLAIN_FILE", actual: kindOf(entry) });
     return;
   }
-  const { dev, ino, size, mtimeNs, ctimeNs } = await lstat(join(dir, name), { bigint: true });
+  const { dev, ino, size, mtimeNs, ctimeNs } = lstatSync(join(dir, name), { bigint: true });
   found.push({ name, identity: { dev, ino, size, mtimeNs, ctimeNs } });
 }
 
@@ -141,8 +141,8 @@ async function readAll(
     else problems.push({ path: file.name, code: "FILE_TOO_LARGE", actual: `${file.identity.size} bytes` });
   }
   const jobs = toHash.map(({ name, identity }) => ({ path: join(dir, name), size: Number(identity.size) }));
-  const hashed = await hashAll(jobs, async () => {
-    for (const { name, identity } of toRead) await readOne(dir, name, identity, files, problems);
+  const hashed = await hashAll(jobs, () => {
+    for (const { name, identity } of toRead) readOne(dir, name, identity, files, problems);
     meanwhile?.({ files: new Map(files), problems: [...problems] });
   });
   for (const { name, identity } of toHash) {
@@ -179,15 +179,15 @@ async function claimOf(dir: string, name: string, identity: FileIdentity): Promi
   return { claim: await readMediumClaim(join(dir, name), role === "disk-ova" ? "ova" : "iso", identity) };
 }
 
-async function readOne(
+function readOne(
   dir: string,
   name: string,
   identity: FileIdentity,
   files: Map<string, FileFact>,
   problems: LayoutProblem[],
-): Promise<void> {
+): void {
   try {
-    const bytes = await readFile(join(dir, name), { flag: READ_NO_FOLLOW });
+    const bytes = readFileSync(join(dir, name), { flag: READ_NO_FOLLOW });
     if (BigInt(bytes.length) !== identity.size) problems.push({ path: name, code: "FILE_UNREADABLE", actual: "CHANGED" });
     else files.set(name, { sha256: sha256(bytes), size: bytes.length, bytes, identity });
   } catch (error) {

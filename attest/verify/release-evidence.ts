@@ -1,8 +1,10 @@
 import { type Baseline, parseBaseline } from "@secai/formats/baseline";
 import { type Bundle, parseBundle } from "@secai/formats/bundle";
+import { type JsonValue, parseJson } from "@secai/formats/canonical-json";
 import { type Channel, parseChannel } from "@secai/formats/channel";
 import { CHECKSUMS_BUNDLE, CHECKSUMS_FILE, parseChecksums } from "@secai/formats/checksums";
 import type { Sha256 } from "@secai/formats/digest";
+import { MAX_PAYLOAD_BYTES } from "@secai/formats/dsse";
 import { type PublicKey, parsePublicKey } from "@secai/formats/keys";
 import { type Manifest, parseManifest } from "@secai/formats/manifest";
 import { type OpenVex, parseOpenVex } from "@secai/formats/openvex";
@@ -24,7 +26,7 @@ import {
   VEX_FILE,
 } from "@secai/formats/release-layout";
 import { statementOf } from "@secai/formats/release-statements";
-import { parseStatement, type Statement } from "@secai/formats/statement";
+import { parseStatement, parseStatementOf, type Statement } from "@secai/formats/statement";
 import { parseTestResult, type TestResult } from "@secai/formats/test-result";
 import { type Measurements, parseMeasurements } from "@secai/measure/measurements";
 import type { Check } from "./check.ts";
@@ -33,7 +35,7 @@ import type { FileFact, Inventory } from "./inventory.ts";
 import type { VerifyPolicy } from "./release-policy.ts";
 import { establishReleaseTrust, payloadOf, type ReleaseTrust, readSigned, type SignedFile } from "./release-trust.ts";
 import { type PredictedValues, predictAgain } from "./reprediction.ts";
-import { parseSbom, type Sbom, type SbomComponent } from "./sbom-document.ts";
+import { type Sbom, type SbomComponent, sbomOf } from "./sbom-document.ts";
 import { parseSbomXml } from "./sbom-xml.ts";
 
 export { attempt, derive, type Found, given, when } from "./found.ts";
@@ -53,6 +55,8 @@ export interface ReleaseEvidence {
   readonly ownKey: Found<PublicKey>;
   /** The statements that those who may have signed, by file; not of files that are signed as they are. */
   readonly statements: ReadonlyMap<string, Found<Statement>>;
+  /** Large documents as JSON, by file: parsed once for whoever looks at them. */
+  readonly documents: ReadonlyMap<string, Found<unknown>>;
   readonly checksums: Found<ReadonlyMap<string, Sha256>>;
   readonly manifest: Found<Manifest>;
   readonly channel: Found<Channel>;
@@ -83,7 +87,9 @@ export function gatherEvidence(inventory: Inventory, policy: VerifyPolicy): Rele
   const trust = establishReleaseTrust(inventory, policy, channel, ownKey, atMs);
   const parsed = new Map(bundleNames(inventory).map((name) => [name, read(name, parseBundle)] as const));
   const provenanceStatement = read(PROVENANCE_FILE, parseStatement);
-  const sboms = readAll(["image-sbom", "service-sbom"], parseSbom);
+  const sbomDocuments = readAll(["image-sbom", "service-sbom"], (bytes): JsonValue => parseJson(bytes, MAX_PAYLOAD_BYTES));
+  const sboms = new Map([...sbomDocuments].map(([name, document]) => [name, derive(document, sbomOf)] as const));
+  const baseline = read(BASELINE_FILE, parseBaseline);
   const measurements = read(MEASUREMENTS_FILE, parseMeasurements);
   const signed = signedFiles(inventory, parsed, trust);
   return {
@@ -94,9 +100,10 @@ export function gatherEvidence(inventory: Inventory, policy: VerifyPolicy): Rele
     signed,
     statements: new Map(
       [...signed].flatMap(([file, one]) =>
-        statementOf(file) === undefined ? [] : [[file, derive(payloadOf(one), parseStatement)] as const],
+        statementOf(file) === undefined ? [] : [[file, statementFound(file, payloadOf(one), inventory, baseline)] as const],
       ),
     ),
+    documents: new Map<string, Found<unknown>>([...sbomDocuments, [BASELINE_FILE, baseline]]),
     ownKey,
     channel,
     checksums: read(CHECKSUMS_FILE, parseChecksums),
@@ -108,10 +115,18 @@ export function gatherEvidence(inventory: Inventory, policy: VerifyPolicy): Rele
     sboms,
     sbomXml: read(IMAGE_SBOM_XML_FILE, parseSbomXml),
     imageSbom: sboms.get(IMAGE_SBOM_FILE) ?? missing(IMAGE_SBOM_FILE),
-    baseline: read(BASELINE_FILE, parseBaseline),
+    baseline,
     vex: read(VEX_FILE, parseOpenVex),
     tests: readAll(["test-result"], parseTestResult),
   };
+}
+
+/** The baseline is by far the longest statement, and most of it is the file beside it, which has been parsed. */
+function statementFound(file: string, payload: Found<Buffer>, { files }: Inventory, baseline: Found<Baseline>): Found<Statement> {
+  const bytes = files.get(file)?.bytes;
+  if (file !== BASELINE_FILE || bytes === undefined || baseline.state !== "found") return derive(payload, parseStatement);
+  const { value } = baseline;
+  return derive(payload, (signed) => parseStatementOf(signed, { bytes, value }));
 }
 
 /** The same evidence over an inventory that has more files: such as are only hashed, and none of them parsed. */
@@ -140,7 +155,7 @@ function signedFiles(
 
 const missing = (name: string) => ({ state: "absent", code: "FILE_MISSING", detail: name }) as const;
 
-function bytesOf({ files }: Inventory, name: string): Found<Buffer> {
+export function bytesOf({ files }: Inventory, name: string): Found<Buffer> {
   const bytes = files.get(name)?.bytes;
   return bytes === undefined ? missing(name) : { state: "found", value: bytes };
 }

@@ -36,7 +36,12 @@ const componentsShape: Shape<readonly Json[]> = list(anyObject, { max: 1_000_000
 
 /** @throws FormatError JSON_TOO_LARGE, JSON_MALFORMED, SCHEMA_MISMATCH */
 export function parseSbom(bytes: Uint8Array): Sbom {
-  const document = parseShape(anyObject, parseJson(bytes, MAX_PAYLOAD_BYTES) as JsonValue, "a CycloneDX document");
+  return sbomOf(parseJson(bytes, MAX_PAYLOAD_BYTES));
+}
+
+/** @throws FormatError SCHEMA_MISMATCH */
+export function sbomOf(value: JsonValue): Sbom {
+  const document = parseShape(anyObject, value, "a CycloneDX document");
   parseShape(literal("CycloneDX"), document.bomFormat, "CycloneDX: bomFormat");
   parseShape(literal("1.5", "1.6", "1.7"), document.specVersion, "CycloneDX: specVersion");
   const { component } = parseShape(anyObject, document.metadata, "CycloneDX: metadata");

@@ -2,9 +2,6 @@ import { VerifyFormatError } from "./format-errors.ts";
 import type { SbomComponent } from "./sbom-document.ts";
 import { xmlTokens } from "./xml.ts";
 
-/** Members of a component that are compared, by the name of their element. */
-const TEXTS: ReadonlySet<string> = new Set(["name", "version", "purl"]);
-
 interface Open {
   readonly element: string;
   text: string;
@@ -24,9 +21,8 @@ export function parseSbomXml(bytes: Uint8Array): readonly SbomComponent[] {
     if (token.kind === "open") {
       const { name, attributes } = token;
       const ref = attributes["bom-ref"];
-      const inTools = stack.some(({ element }) => element === "tools");
       const component =
-        name === "component" && !inTools
+        name === "component" && !stack.some(({ element }) => element === "tools")
           ? { type: attributes.type ?? "", name: "", ...(ref !== undefined && { ref }) }
           : undefined;
       if (component !== undefined) found.push(component);
@@ -51,8 +47,12 @@ function finish(stack: Open[]): void {
   const closed = stack.pop();
   const parent = stack.at(-1);
   if (closed === undefined || parent === undefined) return;
-  if (parent.component !== undefined && TEXTS.has(closed.element))
-    Object.assign(parent.component, { [closed.element]: closed.text });
+  const { component } = parent;
+  if (component !== undefined) {
+    if (closed.element === "name") component.name = closed.text;
+    else if (closed.element === "version") component.version = closed.text;
+    else if (closed.element === "purl") component.purl = closed.text;
+  }
   if (closed.element === "hash" && parent.element === "hashes" && closed.algorithm === "SHA-256") {
     const owner = stack.at(-2)?.component;
     if (owner !== undefined) owner.sha256 ??= closed.text;

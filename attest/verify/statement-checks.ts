@@ -1,5 +1,4 @@
-import { isDeepStrictEqual } from "node:util";
-import { parseJson } from "@secai/formats/canonical-json";
+import { isSameJson, parseJson } from "@secai/formats/canonical-json";
 import { MAX_PAYLOAD_BYTES } from "@secai/formats/dsse";
 import { type Role, roleOf } from "@secai/formats/release-layout";
 import { releasePredicate } from "@secai/formats/release-statement";
@@ -7,7 +6,17 @@ import { type FileStatement, statementOf } from "@secai/formats/release-statemen
 import type { Statement } from "@secai/formats/statement";
 import { about, type CheckResult, fail, notPresent, pass, type SubjectResult } from "./check.ts";
 import { SIGNER_CODES } from "./check-codes.ts";
-import { derive, given, payloadIn, type ReleaseCheck, type ReleaseEvidence, statementIn, when } from "./release-evidence.ts";
+import {
+  bytesOf,
+  derive,
+  type Found,
+  given,
+  payloadIn,
+  type ReleaseCheck,
+  type ReleaseEvidence,
+  statementIn,
+  when,
+} from "./release-evidence.ts";
 
 /** What a pair of checks, `<area>.signature` and `<area>.subject`, is about. */
 interface Area {
@@ -88,7 +97,7 @@ function statementResults(evidence: ReleaseEvidence, name: string): readonly Sub
 }
 
 function predicateResult(
-  { inventory, manifest }: ReleaseEvidence,
+  { inventory, manifest, documents }: ReleaseEvidence,
   name: string,
   { from }: FileStatement,
   { predicate }: Statement,
@@ -96,16 +105,14 @@ function predicateResult(
   const differs = fail("PREDICATE_MISMATCH", "the content of the file", "other content");
   if (from === "manifest")
     return given(manifest, "the manifest", ({ recipe, tag }) =>
-      isDeepStrictEqual({ ...predicate }, { ...releasePredicate(recipe, tag) }) ? pass : differs,
+      isSameJson({ ...predicate }, { ...releasePredicate(recipe, tag) }) ? pass : differs,
     );
-  const bytes = inventory.files.get(name)?.bytes;
-  return bytes !== undefined && hasContent(bytes, predicate) ? pass : differs;
+  const content = documents.get(name) ?? contentOf(inventory, name);
+  return content.state === "found" && isSameJson(content.value, predicate) ? pass : differs;
 }
 
-function hasContent(bytes: Buffer, value: unknown): boolean {
-  const content = derive({ state: "found", value: bytes }, (read) => parseJson(read, MAX_PAYLOAD_BYTES));
-  return content.state === "found" && isDeepStrictEqual(content.value, value);
-}
+const contentOf = (inventory: ReleaseEvidence["inventory"], name: string): Found<unknown> =>
+  derive(bytesOf(inventory, name), (bytes) => parseJson(bytes, MAX_PAYLOAD_BYTES));
 
 /** Subjects by their digests. An older key manifest was signed as the current one, so it is compared under its own name here. */
 function subjectsOf(

@@ -12,10 +12,8 @@ export type XmlToken =
   | { readonly kind: "text"; readonly text: string };
 
 const NAME = "[A-Za-z_][A-Za-z0-9_.:-]*";
-const TOKEN = new RegExp(
-  `<(?<open>${NAME})(?<attributes>(?:\\s+${NAME}\\s*=\\s*(?:"[^"<]*"|'[^'<]*'))*)\\s*(?<empty>/?)>|</(?<close>${NAME})\\s*>|(?<text>[^<]+)`,
-  "y",
-);
+const OPEN = new RegExp(`<(${NAME})((?:\\s+${NAME}\\s*=\\s*(?:"[^"<]*"|'[^'<]*'))*)\\s*(/?)>`, "y");
+const CLOSE = new RegExp(`</(${NAME})\\s*>`, "y");
 const ATTRIBUTE = new RegExp(`(?<name>${NAME})\\s*=\\s*(?:"(?<double>[^"]*)"|'(?<single>[^']*)')`, "g");
 const ENTITIES: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
 
@@ -28,24 +26,39 @@ const ENTITIES: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">",
 export function* xmlTokens(document: string): Generator<XmlToken> {
   const text = document.replace(/^\uFEFF?<\?xml [^?<>]*\?>\s*/, "");
   const open: string[] = [];
-  TOKEN.lastIndex = 0;
-  for (let at = 0; at < text.length; at = TOKEN.lastIndex) {
-    TOKEN.lastIndex = at;
-    const { open: opened, close, empty, attributes = "", text: between } = TOKEN.exec(text)?.groups ?? {};
-    if (opened !== undefined) {
-      if (empty === "") open.push(opened);
-      yield { kind: "open", name: opened, attributes: attributesOf(attributes), empty: empty !== "" };
-    } else if (close !== undefined) {
-      if (open.pop() !== close) throw malformed("elements that close in order", `</${close}>`);
-      yield { kind: "close", name: close };
-    } else if (between !== undefined) {
-      yield { kind: "text", text: decoded(between) };
-    } else throw malformed("plain XML", `something else at character ${at}`);
+  for (let at = 0; at < text.length; ) {
+    if (text[at] !== "<") {
+      const next = text.indexOf("<", at);
+      const end = next < 0 ? text.length : next;
+      yield { kind: "text", text: decoded(text.slice(at, end)) };
+      at = end;
+    } else if (text[at + 1] === "/") {
+      const [whole, name] = matchAt(CLOSE, text, at);
+      if (open.pop() !== name) throw malformed("elements that close in order", whole);
+      yield { kind: "close", name };
+      at += whole.length;
+    } else {
+      const [whole, name, attributes, slash] = matchAt(OPEN, text, at);
+      if (slash === "") open.push(name);
+      yield { kind: "open", name, attributes: attributesOf(attributes), empty: slash !== "" };
+      at += whole.length;
+    }
   }
   if (open.length > 0) throw malformed(`</${open.at(-1)}>`, "the end of the document");
 }
 
+/** What a sticky pattern finds at this very place, and its groups. @throws VerifyFormatError XML_MALFORMED */
+function matchAt(pattern: RegExp, text: string, at: number): readonly [whole: string, name: string, more: string, last: string] {
+  pattern.lastIndex = at;
+  const [whole, name, more = "", last = ""] = pattern.exec(text) ?? [];
+  if (whole === undefined || name === undefined) throw malformed("plain XML", `something else at character ${at}`);
+  return [whole, name, more, last];
+}
+
+const NO_ATTRIBUTES: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
+
 function attributesOf(text: string): Readonly<Record<string, string>> {
+  if (text === "") return NO_ATTRIBUTES;
   const found: Record<string, string> = Object.create(null);
   for (const { groups } of text.matchAll(ATTRIBUTE)) {
     const name = groups?.name ?? "";
@@ -56,6 +69,7 @@ function attributesOf(text: string): Readonly<Record<string, string>> {
 }
 
 function decoded(text: string): string {
+  if (!text.includes("&")) return text;
   return text.replace(/&([^;&\s]{0,8})(;?)/g, (_, name: string, end: string) => {
     const known = end === ";" ? (ENTITIES[name] ?? character(name)) : undefined;
     if (known === undefined) throw malformed("a predefined entity", `&${name}`);
