@@ -9,6 +9,7 @@ import { VmError } from "../vm/errors.ts";
 import { measureCold, measureService, measureSize, measureUnchanged } from "./builds.ts";
 import { buildBenchReport, type Figure, figureLines, withLoad } from "./figure.ts";
 import { measureMachines } from "./machines.ts";
+import { measureSbom } from "./sbom.ts";
 import { measureVerify } from "./verifier.ts";
 
 const measures: Readonly<Record<string, () => Promise<readonly Figure[]>>> = {
@@ -16,6 +17,7 @@ const measures: Readonly<Record<string, () => Promise<readonly Figure[]>>> = {
   service: measureService,
   cold: measureCold,
   verify: measureVerify,
+  sbom: measureSbom,
   size: measureSize,
   machines: measureMachines,
 };
