@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { RuntimeError } from "./runtime-errors.ts";
 import { digestOf } from "./runtime-files.ts";
-import { namespaces, orGone } from "./runtime-procfs.ts";
+import { namespaces, orGone, readLiving } from "./runtime-procfs.ts";
 import { type RunningState, visible } from "./runtime-state.ts";
 
 /** What decides how our services behave: every file in these folders is part of the release. */
@@ -25,9 +25,10 @@ export function collectFiles(): RunningState["files"] {
   const known = new Map(system.map(({ path, sha256 }) => [path, sha256]));
   const others = namespaces("mnt")
     .filter(({ pid }) => pid !== 1)
-    .flatMap(({ pid, unit }) =>
-      viewOf(`/proc/${pid}/root`, [POLICY_FOLDER, ...PROGRAM_FOLDERS], visible(unit ?? `process ${pid}`)),
-    )
+    .flatMap(({ pid, pids, unit }) => {
+      const view = visible(unit ?? `process ${pid}`);
+      return readLiving(pids, (one) => viewOf(`/proc/${one}/root`, [POLICY_FOLDER, ...PROGRAM_FOLDERS], view)) ?? [];
+    })
     .filter(({ path, sha256 }) => known.get(path) !== sha256);
   return [...system, ...others];
 }

@@ -36,13 +36,40 @@ export function unitOf(pid: number): string | null {
   return cgroup === undefined ? null : parseUnit(cgroup.toString("utf8"));
 }
 
-/** One process of each namespace of this kind, and its unit; first that of process 1. Kernel threads run no program and do not count. */
-export function namespaces(kind: "mnt" | "net"): readonly { readonly pid: number; readonly unit: string | null }[] {
-  const seen = new Set<string>();
-  return [1, ...processIds()].flatMap((pid) => {
+/** A namespace of the machine, by the processes in it. */
+export interface Namespace {
+  /** One of them, and its unit. */
+  readonly pid: number;
+  readonly unit: string | null;
+  /** All of them, `pid` first. */
+  readonly pids: readonly number[];
+}
+
+/** Every namespace of this kind, that of process 1 first. Kernel threads run no program and do not count. */
+export function namespaces(kind: "mnt" | "net"): readonly Namespace[] {
+  const byId = new Map<string, number[]>();
+  for (const pid of [1, ...processIds().filter((id) => id !== 1)]) {
     const id = orGone(() => readlinkSync(`/proc/${pid}/ns/${kind}`));
-    if (id === undefined || seen.has(id) || orGone(() => readlinkSync(`/proc/${pid}/exe`)) === undefined) return [];
-    seen.add(id);
-    return [{ pid, unit: pid === 1 ? null : unitOf(pid) }];
+    if (id === undefined || orGone(() => readlinkSync(`/proc/${pid}/exe`)) === undefined) continue;
+    byId.set(id, [...(byId.get(id) ?? []), pid]);
+  }
+  return [...byId.values()].flatMap((pids) => {
+    const [pid] = pids;
+    return pid === undefined ? [] : [{ pid, pids, unit: pid === 1 ? null : unitOf(pid) }];
   });
+}
+
+/** Whether a process runs now. */
+export const isThere = (pid: number): boolean => orGone(() => readlinkSync(`/proc/${pid}/exe`)) !== undefined;
+
+/**
+ * What `read` gives for the first process that is still there when all was read: what was read of one that ended meanwhile breaks off
+ * somewhere, and would look like files that somebody took away. Undefined when all have ended, and the namespace with them.
+ */
+export function readLiving<T>(pids: readonly number[], read: (pid: number) => T, living = isThere): T | undefined {
+  for (const pid of pids) {
+    const found = read(pid);
+    if (living(pid)) return found;
+  }
+  return undefined;
 }

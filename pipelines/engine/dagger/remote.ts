@@ -33,15 +33,15 @@ export const sendPack = (client: SdkClient, launcher: SdkContainer, pack: Pack):
 /** Runs "$@" (a sandbox command) and packs /out. A step's own failure is told apart by the marked line on standard error. */
 const STEP_SCRIPT = `set -eu
 umask 022
-mkdir -p ${PLACE}/work/out ${PLACE}/work/tmp ${PLACE}/result
-chmod 1777 ${PLACE}/work/tmp
+mkdir -p ${PLACE}/step/out ${PLACE}/step/tmp ${PLACE}/result
+chmod 1777 ${PLACE}/step/tmp
 options=$1
 shift
 status=0
 "$@" || status=$?
 if test $status != 0; then echo "${STATUS_MARK} $status" >&2; exit 1; fi
-tar $options --create --file=${RESULT_FILE} --directory=${PLACE}/work/out .
-rm -rf ${PLACE}/work`;
+tar $options --create --file=${RESULT_FILE} --directory=${PLACE}/step/out .
+rm -rf ${PLACE}/step`;
 
 /** The argv that runs a sandbox command in a container and leaves the pack of its /out at RESULT_FILE. */
 export function stepArguments(packOptions: readonly string[], sandbox: readonly string[]): string[] {

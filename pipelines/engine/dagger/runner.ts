@@ -76,7 +76,7 @@ async function prepareThere(context: ExecuteContext, { key }: ResolvedStep, ther
 }
 
 const scratch: readonly Bind[] = ["out", "tmp"].map((name) => ({
-  src: `${PLACE}/work/${name}`,
+  src: `${PLACE}/step/${name}`,
   dst: `/${name}`,
   writable: true,
 }));
