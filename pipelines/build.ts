@@ -7,6 +7,7 @@ import { PackagesGoneError } from "./fetch/errors.ts";
 import { createFetcher } from "./fetch/fetch.ts";
 import { findMirrors, proxyEnvironment } from "./fetch/mirrors.ts";
 import { type Drift, type DriftedPackage, resolveDrift } from "./lock/drift.ts";
+import { archivesOf } from "./lock/update.ts";
 import { type Prepared, type PrepareRequest, prepare, prepareWith } from "./prepare.ts";
 import type { Recipe } from "./recipe/recipe.ts";
 import type { OutputRef, Plan } from "./step.ts";
@@ -34,12 +35,7 @@ export interface Build {
   readonly drift: readonly DriftedPackage[];
 }
 
-const mirrorsFor = (recipe: Recipe, env: NodeJS.ProcessEnv) =>
-  findMirrors(
-    recipe.base.archives.map(({ name }) => name),
-    [],
-    env,
-  );
+const mirrorsFor = (recipe: Recipe, env: NodeJS.ProcessEnv) => findMirrors(archivesOf(recipe), [], env);
 
 /** Finds mirrors only when something must be fetched. */
 function lazyFetcher(recipe: Recipe, env: NodeJS.ProcessEnv): Fetcher {

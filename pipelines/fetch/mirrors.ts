@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { NPM_ARCHIVE } from "../lock/lock.ts";
 import { runTool } from "../run-tool.ts";
 import { FetchError } from "./errors.ts";
 
@@ -86,11 +87,18 @@ async function hostMirrors(): Promise<Mirrors> {
   return await parseTargets((await runTool("apt-get", ["--no-release-info", ...args])).stdout);
 }
 
+/** The registry of this machine's npm. */
+async function npmRegistry(): Promise<Mirrors> {
+  const { stdout } = await runTool("npm", ["config", "get", "registry"]).catch(() => ({ stdout: "" }));
+  const url = stdout.trim();
+  return /^https?:\/\/\S+$/.test(url) ? { [NPM_ARCHIVE]: [withSlash(url)] } : {};
+}
+
 const words = (text: string | undefined): string[] => (text ?? "").split(/\s+/).filter((word) => word !== "");
 
 /**
  * Where archives can be had. Who names mirrors gets these: the caller's, else those of SECAI_MIRRORS, else the ones that the host's own
- * apt uses. Those of SECAI_SNAPSHOTS are asked last, for what has left the others. Both variables hold `ARCHIVE=URL`, separated by
+ * apt uses (and for "npm" the registry that its npm uses). Those of SECAI_SNAPSHOTS are asked last, for what has left the others. Both variables hold `ARCHIVE=URL`, separated by
  * white space. No address is built in.
  * @throws FetchError FETCH_MIRROR_UNKNOWN when one of `archives` is nowhere to be had, or a name is not `ARCHIVE=URL`
  */
@@ -102,7 +110,9 @@ export async function findMirrors(
   const given = [collect(named.map(parseMirror)), collect(words(env.SECAI_MIRRORS).map(parseMirror))];
   const snapshots = collect(words(env.SECAI_SNAPSHOTS).map(parseMirror));
   const isGiven = (archive: string): boolean => given.some((mirrors) => mirrors[archive] !== undefined);
-  if (!archives.every(isGiven)) given.push(await hostMirrors());
+  const open = archives.filter((archive) => !isGiven(archive));
+  if (open.some((archive) => archive !== NPM_ARCHIVE)) given.push(await hostMirrors());
+  if (open.includes(NPM_ARCHIVE)) given.push(await npmRegistry());
   const found = archives.map((archive): [string, readonly string[]] => {
     const first = given.find((mirrors) => mirrors[archive] !== undefined)?.[archive] ?? [];
     return [archive, [...new Set([...first, ...(snapshots[archive] ?? [])])]];
@@ -111,7 +121,7 @@ export async function findMirrors(
     if (urls.length > 0) continue;
     throw new FetchError("FETCH_MIRROR_UNKNOWN", {
       expected: `a mirror of the archive "${archive}"`,
-      actual: "none in this machine's apt configuration",
+      actual: `none in this machine's ${archive === NPM_ARCHIVE ? "npm" : "apt"} configuration`,
       fix: `Name one: --mirror ${archive}=URL, or SECAI_MIRRORS="${archive}=URL".`,
     });
   }

@@ -3,13 +3,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Recipe } from "../recipe/recipe.ts";
 import { LockError } from "./errors.ts";
-import { type Lock, type LockedPackage, type RootName, rootNames } from "./lock.ts";
+import { type Lock, type LockedPackage, lockedRoot, NPM_ARCHIVE, type RootName, rootNames } from "./lock.ts";
+import { readNpmPackages } from "./npm.ts";
 import { PackageTable, readSuites, requested, type UpdateOptions } from "./update.ts";
 
 export type LockProblemCode =
   | "RECIPE_DIFFERS"
   | "ARCHITECTURE_DIFFERS"
   | "SUITES_DIFFER"
+  | "ROOTS_DIFFER"
   | "REQUEST_DIFFERS"
   | "PACKAGE_MISSING"
   | "PACKAGE_FOREIGN"
@@ -61,14 +63,23 @@ function packageProblem(root: RootName, entry: LockedPackage, { architecture, ar
 }
 
 function rootProblems(root: RootName, wanted: readonly string[], lock: Lock): LockProblem[] {
-  const locked = new Set(lock.roots[root].map(({ name }) => name));
-  const change = difference(wanted, lock.requested[root]);
+  const packages = lockedRoot(lock, root);
+  const locked = new Set(packages.map(({ name }) => name));
+  const change = difference(wanted, lock.requested[root] ?? []);
   const missing = wanted.filter((name) => !locked.has(name));
   return [
     ...(change === "" ? [] : [{ code: "REQUEST_DIFFERS", root, message: change } as const]),
     ...missing.map((name) => ({ code: "PACKAGE_MISSING", root, message: `${name} is not locked` }) as const),
-    ...lock.roots[root].flatMap((entry) => packageProblem(root, entry, lock)),
+    ...packages.flatMap((entry) => packageProblem(root, entry, lock)),
   ];
+}
+
+function npmProblems(recipe: Recipe, { npm = [] }: Lock): LockProblem[] {
+  const change = difference(
+    recipe.npm.map(({ name, version }) => `${name}@${version}`),
+    npm.map(({ name, version }) => `${name}@${version}`),
+  );
+  return change === "" ? [] : [{ code: "REQUEST_DIFFERS", root: NPM_ARCHIVE, message: change }];
 }
 
 /** What a recipe wants to remove must have come: otherwise the line in the recipe does nothing. */
@@ -85,9 +96,12 @@ function removalProblems({ remove }: Recipe, { roots }: Lock): LockProblem[] {
 /** Whether a lock is this recipe's, as it is now. Pure; an empty list is good. */
 export function checkLock(recipe: Recipe, lock: Lock): readonly LockProblem[] {
   const wanted = requested(recipe);
+  const change = difference(Object.keys(wanted), rootNames(lock));
+  if (change !== "") return [...wholeProblems(recipe, lock), { code: "ROOTS_DIFFER", message: change }];
   return [
     ...wholeProblems(recipe, lock),
-    ...rootNames.flatMap((root) => rootProblems(root, wanted[root], lock)),
+    ...Object.entries(wanted).flatMap(([root, names]) => rootProblems(root, names, lock)),
+    ...npmProblems(recipe, lock),
     ...removalProblems(recipe, lock),
   ];
 }
@@ -102,6 +116,15 @@ export function requireMatchingLock(recipe: Recipe, lock: Lock): void {
   throw new LockError("LOCK_STALE", { expected: `a lock of recipe "${recipe.id}" as it is now`, actual: actual.join("; ") });
 }
 
+async function npmProblemsOnline({ npm = [] }: Lock, options: UpdateOptions): Promise<LockProblem[]> {
+  const offered = await readNpmPackages(npm, options);
+  return npm.flatMap((entry, index): LockProblem[] => {
+    if (offered[index]?.integrity === entry.integrity) return [];
+    const message = `${entry.name} ${entry.version} is offered with other bytes`;
+    return [{ code: "PACKAGE_CHANGED", root: NPM_ARCHIVE, message }];
+  });
+}
+
 /**
  * Whether the archives still offer what was locked, by their signed indexes.
  * @throws LockError, FetchError
@@ -110,8 +133,8 @@ export async function checkLockOnMirrors(recipe: Recipe, lock: Lock, options: Up
   const directory = await mkdtemp(join(tmpdir(), "secai-lock-"));
   try {
     const table = new PackageTable(await readSuites(recipe, directory, options));
-    return rootNames.flatMap((root) =>
-      lock.roots[root].flatMap((entry): LockProblem[] => {
+    const debian = rootNames(lock).flatMap((root) =>
+      lockedRoot(lock, root).flatMap((entry): LockProblem[] => {
         const offered = table.find(entry);
         const what = `${entry.name} ${entry.version}`;
         if (offered === undefined) return [{ code: "PACKAGE_GONE", root, message: `${what} is no longer offered` }];
@@ -120,6 +143,7 @@ export async function checkLockOnMirrors(recipe: Recipe, lock: Lock, options: Up
         return [];
       }),
     );
+    return [...debian, ...(await npmProblemsOnline(lock, options))];
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

@@ -10,7 +10,7 @@ import { diffLocks, formatChanges } from "./diff.ts";
 import { LockError } from "./errors.ts";
 import { loadLock } from "./load.ts";
 import { formatLock, type Lock, lockPath } from "./lock.ts";
-import { type UpdateOptions, updateLock } from "./update.ts";
+import { archivesOf, type UpdateOptions, updateLock } from "./update.ts";
 
 const help = `secai lock update [RECIPE] [--mirror ARCHIVE=URL]... [--keyring FILE] [--json]
 secai lock check [RECIPE] [--online] [--mirror ARCHIVE=URL]... [--keyring FILE] [--json]
@@ -52,9 +52,8 @@ interface Flags {
 
 async function updateOptions(recipe: Recipe, flags: Flags, io: CommandIo): Promise<UpdateOptions> {
   await preflight(["apt-get", "gpgv", "debian-archive-keyring"], { notice: (line) => io.stderr(`${line}\n`) });
-  const archives = recipe.base.archives.map(({ name }) => name);
   return {
-    mirrors: await findMirrors(archives, flags.mirror ?? [], io.env),
+    mirrors: await findMirrors(archivesOf(recipe), flags.mirror ?? [], io.env),
     proxyEnv: await proxyEnvironment(io.env),
     report: (line) => io.stderr(`${line}\n`),
     ...(flags.keyring === undefined ? {} : { keyring: flags.keyring }),

@@ -3,7 +3,16 @@ import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { Ajv, type ValidateFunction } from "ajv";
 import { LockError } from "./errors.ts";
-import { comparePackages, formatLock, type Lock, type LockedPackage, rootNames } from "./lock.ts";
+import {
+  comparePackages,
+  compareText,
+  formatLock,
+  type Lock,
+  type LockedNpmPackage,
+  type LockedPackage,
+  lockedRoot,
+  rootNames,
+} from "./lock.ts";
 
 const schemaUrl = new URL("../../recipes/schema/lock.schema.json", import.meta.url);
 
@@ -35,6 +44,14 @@ function checkOrder(root: string, packages: readonly LockedPackage[]): void {
   }
 }
 
+function checkNpm(packages: readonly LockedNpmPackage[]): void {
+  for (const [index, { name }] of packages.entries()) {
+    const before = packages[index - 1];
+    if (before !== undefined && compareText(before.name, name) >= 0)
+      throw malformed("npm sorted, every package once", `${name} after ${before.name}`);
+  }
+}
+
 /**
  * Parses a lock: exactly the text that `formatLock` writes, so that no byte of it is without meaning.
  * @throws LockError LOCK_MALFORMED
@@ -55,7 +72,8 @@ export function parseLock(text: string): Lock {
       `${error?.instancePath ?? ""} ${error?.message ?? ""}`.trim(),
     );
   }
-  for (const root of rootNames) checkOrder(root, value.roots[root]);
+  for (const root of rootNames(value)) checkOrder(root, lockedRoot(value, root));
+  checkNpm(value.npm ?? []);
   if (formatLock(value) !== text)
     throw malformed("the text form that `secai lock update` writes", "other text for the same value");
   return value;

@@ -27,10 +27,29 @@ export interface LockedSuite {
   readonly indexes: readonly { readonly path: string; readonly sha256: Sha256 }[];
 }
 
-export const rootNames = ["image", "build", "machine"] as const;
-export type RootName = (typeof rootNames)[number];
+/** "image", a tool root, or `extension.NAME` for what an extension brings beyond the image. */
+export type RootName = string;
 
-/** What a recipe's packages were on one day, to the byte: for the image and for the two tool roots. */
+/** What every recipe has. */
+export type Roots<T> = Readonly<Record<"image" | "build" | "machine", T>> & Readonly<Record<RootName, T>>;
+
+/** One tarball of the npm registry, exactly. */
+export interface LockedNpmPackage {
+  readonly name: string;
+  readonly version: string;
+  /** Below the registry's root. */
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly sha256: Sha256;
+  /** What the registry says of it (Subresource Integrity, SHA-512): what the digest was checked against. */
+  readonly integrity: string;
+}
+
+/** Of a fetch step: the registry that this machine's npm uses. */
+export const NPM_ARCHIVE = "npm";
+
+/** What a recipe's packages were on one day, to the byte: for the image, for its extensions and for the tool roots. */
 export interface Lock {
   readonly schema: 1;
   /** Id of the recipe. */
@@ -38,9 +57,24 @@ export interface Lock {
   readonly architecture: string;
   readonly archives: readonly LockedSuite[];
   /** What the recipe asked for, sorted: a lock is stale as soon as the recipe asks for something else. */
-  readonly requested: Readonly<Record<RootName, readonly string[]>>;
+  readonly requested: Roots<readonly string[]>;
   /** Each sorted by name; complete: every dependency, and every essential package with its dependencies. */
-  readonly roots: Readonly<Record<RootName, readonly LockedPackage[]>>;
+  readonly roots: Roots<readonly LockedPackage[]>;
+  /** Sorted by name; absent when the recipe asks for none. */
+  readonly npm?: readonly LockedNpmPackage[];
+}
+
+/** Name of the lock's list for an extension. */
+export const extensionRoot = (name: string): RootName => `extension.${name}`;
+
+/** The roots of a lock, in the order in which it has them. */
+export const rootNames = ({ roots }: Lock): readonly RootName[] => Object.keys(roots);
+
+/** @throws TypeError for a root that the lock does not have: the lock was not checked against its recipe */
+export function lockedRoot({ roots }: Lock, root: RootName): readonly LockedPackage[] {
+  const packages = roots[root];
+  if (packages === undefined) throw new TypeError(`the lock has no root ${root}`);
+  return packages;
 }
 
 /** Text order by code units, the same on every machine. */
@@ -67,16 +101,21 @@ function packageLine({ name, version, architecture, archive, path, size, sha256 
 }
 
 /** The one text form of a lock: a package a line, so that a diff of two locks reads like a list of packages. */
-export function formatLock({ schema, recipe, architecture, archives, requested, roots }: Lock): string {
+export function formatLock(lock: Lock): string {
+  const { schema, recipe, architecture, archives, requested, npm = [] } = lock;
   const suites = archives.map(({ name, suite, inRelease, signedBy, indexes }) => {
     const { path, sha256, date } = inRelease;
     return `    ${JSON.stringify({ name, suite, inRelease: { path, sha256, date }, signedBy, indexes })}`;
   });
-  const asked = rootNames.map((root) => `    ${JSON.stringify(root)}: ${JSON.stringify(requested[root])}`);
-  const lists = rootNames.map((root) => {
-    const lines = roots[root].map((entry) => `      ${packageLine(entry)}`).join(",\n");
-    return `    ${JSON.stringify(root)}: [\n${lines}\n    ]`;
+  const asked = rootNames(lock).map((root) => `    ${JSON.stringify(root)}: ${JSON.stringify(requested[root])}`);
+  const lists = rootNames(lock).map((root) => {
+    const lines = lockedRoot(lock, root).map((entry) => `      ${packageLine(entry)}`);
+    return `    ${JSON.stringify(root)}: ${lines.length === 0 ? "[]" : `[\n${lines.join(",\n")}\n    ]`}`;
   });
+  const tarballs = npm.map(({ name, version, path, size, sha256, integrity }) => {
+    return `    ${JSON.stringify({ name, version, path, size, sha256, integrity })}`;
+  });
+  const npmText = npm.length === 0 ? "" : `,\n  "npm": [\n${tarballs.join(",\n")}\n  ]`;
   return `{
   "schema": ${schema},
   "recipe": ${JSON.stringify(recipe)},
@@ -89,7 +128,7 @@ ${asked.join(",\n")}
   },
   "roots": {
 ${lists.join(",\n")}
-  }
+  }${npmText}
 }
 `;
 }

@@ -13,12 +13,14 @@ import { LockError } from "./errors.ts";
 import {
   comparePackages,
   compareText,
+  extensionRoot,
   type Lock,
   type LockedPackage,
   type LockedSuite,
-  type RootName,
-  rootNames,
+  NPM_ARCHIVE,
+  type Roots,
 } from "./lock.ts";
+import { lockNpmPackages } from "./npm.ts";
 import type { IndexEntry } from "./packages-index.ts";
 import { DEBIAN_KEYRING } from "./signature.ts";
 
@@ -35,9 +37,21 @@ export interface UpdateOptions {
 }
 
 /** What the recipe asks for in each root, sorted. */
-export function requested(recipe: Recipe): Readonly<Record<RootName, readonly string[]>> {
+export function requested(recipe: Recipe): Roots<readonly string[]> {
   const names = (packages: readonly { readonly name: string }[]): string[] => packages.map(({ name }) => name).sort(compareText);
-  return { image: names(recipe.packages), build: names(recipe.toolRoots.build), machine: names(recipe.toolRoots.machine) };
+  const { build, machine, ...others } = recipe.toolRoots;
+  return {
+    image: names(recipe.packages),
+    build: names(build),
+    machine: names(machine),
+    ...Object.fromEntries(Object.entries(others).map(([root, packages]) => [root, names(packages)])),
+    ...Object.fromEntries(recipe.extensions.map(({ name, packages }) => [extensionRoot(name), names(packages)])),
+  };
+}
+
+/** Everything that has to be read for a recipe: its archives, and the registry of npm when it takes packages from there. */
+export function archivesOf({ base, npm }: Recipe): readonly string[] {
+  return [...base.archives.map(({ name }) => name), ...(npm.length === 0 ? [] : [NPM_ARCHIVE])];
 }
 
 async function readFromFirst(
@@ -140,6 +154,12 @@ async function lockRoot(apt: PrivateApt, table: PackageTable, names: readonly st
   return locked.sort(comparePackages);
 }
 
+/** What comes with an extension's packages and is not in the image. */
+function beyond(image: readonly LockedPackage[], all: readonly LockedPackage[]): readonly LockedPackage[] {
+  const there = new Set(image.map(({ sha256: digest }) => digest));
+  return all.filter(({ sha256: digest }) => !there.has(digest));
+}
+
 function lockSuite({ archive, suite, inRelease, signedBy, date, indexes }: VerifiedSuite): LockedSuite {
   return {
     name: archive,
@@ -165,18 +185,23 @@ export async function updateLock(recipe: Recipe, options: UpdateOptions): Promis
     const suites = await readSuites(recipe, directory, options);
     const table = new PackageTable(suites);
     const names = requested(recipe);
-    checkKnown(
-      table,
-      rootNames.flatMap((root) => names[root]),
-    );
+    checkKnown(table, Object.values(names).flat());
     const { architecture } = recipe.base;
     const apt = await createPrivateApt(directory, suites, architecture, options.keyring ?? DEBIAN_KEYRING);
-    const roots: Record<RootName, readonly LockedPackage[]> = { image: [], build: [], machine: [] };
-    for (const root of rootNames) {
+    const roots: { -readonly [Root in keyof Roots<readonly LockedPackage[]>]: readonly LockedPackage[] } = {
+      ...{ image: [], build: [], machine: [] },
+    };
+    for (const [root, packages] of Object.entries(names)) {
       options.report?.(`resolving the ${root} root`);
-      roots[root] = await lockRoot(apt, table, names[root]);
+      const isExtension = recipe.extensions.some(({ name }) => extensionRoot(name) === root);
+      roots[root] = isExtension
+        ? beyond(roots.image, await lockRoot(apt, table, [...names.image, ...packages]))
+        : await lockRoot(apt, table, packages);
     }
-    return { schema: 1, recipe: recipe.id, architecture, archives: suites.map(lockSuite), requested: names, roots };
+    const npm = await lockNpmPackages(recipe.npm, options);
+    const archives = suites.map(lockSuite);
+    const lock = { schema: 1, recipe: recipe.id, architecture, archives, requested: names, roots } as const;
+    return npm.length === 0 ? lock : { ...lock, npm };
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

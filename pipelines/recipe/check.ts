@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { contradictions } from "./contradictions.ts";
 import { type Layer, type Merged, mergeLayers } from "./merge.ts";
 import { jsonPath, type Mistake, sortMistakes } from "./mistake.ts";
-import type { Recipe, RecipePackage, RecipeSource } from "./recipe.ts";
+import type { Recipe, RecipeExtension, RecipePackage, RecipeSource, ToolRootName } from "./recipe.ts";
 import { loadRecipeFile, type RecipeFile } from "./recipe-file.ts";
 import { missingKeys, partMistakes } from "./schema.ts";
 
@@ -51,16 +51,29 @@ function named(packages: readonly (string | RecipePackage)[]): RecipePackage[] {
   return packages.map((entry) => (typeof entry === "string" ? { name: entry } : entry));
 }
 
-type Unnormalised = Omit<Recipe, "packages" | "toolRoots"> & {
-  readonly packages: readonly (string | RecipePackage)[];
-  readonly toolRoots: Readonly<Record<"build" | "machine", readonly (string | RecipePackage)[]>>;
+type Packages = readonly (string | RecipePackage)[];
+type UnnormalisedExtension = Omit<RecipeExtension, "packages" | "remove"> & {
+  readonly packages: Packages;
+  readonly remove?: RecipeExtension["remove"];
+};
+type Unnormalised = Omit<Recipe, "packages" | "toolRoots" | "npm" | "extensions"> & {
+  readonly packages: Packages;
+  readonly toolRoots: Readonly<Record<ToolRootName, Packages>>;
+  readonly npm?: Recipe["npm"];
+  readonly extensions?: readonly UnnormalisedExtension[];
 };
 
 /** The schema was satisfied: this is where the checked value gets its type. */
 function normalise({ value }: Merged): Recipe {
   const raw = value as unknown as Unnormalised;
-  const { build, machine } = raw.toolRoots;
-  return { ...raw, packages: named(raw.packages), toolRoots: { build: named(build), machine: named(machine) } };
+  const roots = Object.entries(raw.toolRoots).map(([name, packages]) => [name, named(packages)] as const);
+  const extensions = (raw.extensions ?? []).map(({ packages, remove, ...rest }) => ({
+    ...rest,
+    packages: named(packages),
+    remove: remove ?? { paths: [] },
+  }));
+  const toolRoots = Object.fromEntries(roots) as unknown as Recipe["toolRoots"];
+  return { ...raw, packages: named(raw.packages), toolRoots, npm: raw.npm ?? [], extensions };
 }
 
 /** A key that is missing because it was misspelt is one mistake, not two. */

@@ -27,6 +27,29 @@ export interface RecipePackage {
   readonly reason?: string;
 }
 
+/** A package of the npm registry, exactly; its tarball is fetched, nothing of it is installed. */
+export interface RecipeNpmPackage {
+  readonly name: string;
+  readonly version: string;
+  readonly reason: string;
+}
+
+/** A system extension: what only some machines need, sealed like the root, on a partition of its own. */
+export interface RecipeExtension {
+  readonly name: string;
+  readonly title: string;
+  /** Beyond the image's own packages. */
+  readonly packages: readonly RecipePackage[];
+  readonly remove: { readonly paths: readonly string[] };
+  /** Merged when a PCI device has one of the classes and, unless `pciVendors` is empty, one of the vendors. Lower-case hex. */
+  readonly hardware: { readonly pciClasses: readonly string[]; readonly pciVendors: readonly string[] };
+  readonly sizeMiB: number;
+  readonly sizeBudgetMiB: number;
+}
+
+/** Root file systems that steps run in; each recipe has the first two. */
+export type ToolRootName = "build" | "machine" | "cuda" | "rocm" | "modules";
+
 /** A recipe with all its fragments merged and checked: a plain value, the same for the same files. */
 export interface Recipe {
   readonly schema: 1;
@@ -36,7 +59,10 @@ export interface Recipe {
   readonly base: DebianBase;
   /** What the image asks for; what it gets, with dependencies, stands in the lock. */
   readonly packages: readonly RecipePackage[];
-  readonly toolRoots: { readonly build: readonly RecipePackage[]; readonly machine: readonly RecipePackage[] };
+  readonly toolRoots: Readonly<Record<"build" | "machine", readonly RecipePackage[]>> &
+    Readonly<Partial<Record<ToolRootName, readonly RecipePackage[]>>>;
+  readonly npm: readonly RecipeNpmPackage[];
+  readonly extensions: readonly RecipeExtension[];
   /** Besides `roothash=`. */
   readonly kernelArguments: readonly string[];
   /** Folders of services-src/. */

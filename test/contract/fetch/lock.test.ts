@@ -1,13 +1,14 @@
+import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createBlobStore } from "@secai/pipelines/engine/blob-store";
 import { createFetcher } from "@secai/pipelines/fetch/fetch";
-import { checkLockOnMirrors } from "@secai/pipelines/lock/check-lock";
+import { checkLock, checkLockOnMirrors } from "@secai/pipelines/lock/check-lock";
 import { runLock } from "@secai/pipelines/lock/command";
 import { resolveDrift } from "@secai/pipelines/lock/drift";
 import { parseLock } from "@secai/pipelines/lock/load";
-import { formatLock, type Lock } from "@secai/pipelines/lock/lock";
+import { formatLock, type Lock, lockedRoot, type RootName } from "@secai/pipelines/lock/lock";
 import { type UpdateOptions, updateLock } from "@secai/pipelines/lock/update";
 import { preflight } from "@secai/pipelines/preflight";
 import type { Recipe } from "@secai/pipelines/recipe/recipe";
@@ -29,6 +30,8 @@ const recipe: Recipe = {
   },
   packages: [{ name: "app" }],
   toolRoots: { build: [{ name: "tool" }], machine: [] },
+  npm: [],
+  extensions: [],
   kernelArguments: [],
   services: [],
   overlays: [],
@@ -96,8 +99,8 @@ async function resign(change: (text: string) => string, signer = key): Promise<v
   mirror.files.set(inRelease, await clearSign(directory, change(text), signer));
 }
 
-const versions = (lock: Lock, root: keyof Lock["roots"]): string[] =>
-  lock.roots[root].map(({ name, version }) => `${name} ${version}`);
+const versions = (lock: Lock, root: RootName): string[] =>
+  lockedRoot(lock, root).map(({ name, version }) => `${name} ${version}`);
 
 test("a lock holds what was asked for, what is essential, and what both need; twice the same", async () => {
   const lock = await updateLock(recipe, options());
@@ -288,4 +291,65 @@ test("secai lock update, check and diff", async () => {
   expect(errors.join("")).toContain("REQUEST_DIFFERS");
   expect(await runLock(["frobnicate"], io)).toBe(2);
   expect(await runLock(["update", "--help"], io)).toBe(0);
+});
+
+const withExtension: Recipe = {
+  ...recipe,
+  toolRoots: { ...recipe.toolRoots, cuda: [{ name: "tool" }] },
+  extensions: [
+    {
+      name: "more",
+      title: "More",
+      packages: [{ name: "unrelated" }, { name: "libapp" }],
+      remove: { paths: [] },
+      hardware: { pciClasses: ["03"], pciVendors: [] },
+      sizeMiB: 16,
+      sizeBudgetMiB: 8,
+    },
+  ],
+};
+
+test("an extension holds what the image does not have; each further root is locked and missed when it is gone", async () => {
+  const lock = await updateLock(withExtension, options());
+  expect(versions(lock, "extension.more")).toEqual(["unrelated 1"]);
+  expect(versions(lock, "cuda")).toEqual(["base-system 1.0", "libbase 1:1.0", "tool 3"]);
+  expect(parseLock(formatLock(lock))).toEqual(lock);
+  expect(await checkLockOnMirrors(withExtension, lock, options())).toEqual([]);
+  expect(checkLock(recipe, lock)).toMatchObject([{ code: "ROOTS_DIFFER", message: "-cuda -extension.more" }]);
+  expect(checkLock(withExtension, await updateLock(recipe, options()))).toMatchObject([{ code: "ROOTS_DIFFER" }]);
+});
+
+const npmPackage = { name: "@tiny/lib", version: "1.2.3", reason: "A test." };
+const withNpm: Recipe = { ...recipe, npm: [npmPackage] };
+const npmOptions = (): UpdateOptions => ({ ...options(), mirrors: { ...options().mirrors, npm: [mirror.url] } });
+
+/** A registry with one version of one package. */
+function serveNpm(tarball: Buffer, change: (metadata: object) => object = (metadata) => metadata): void {
+  const integrity = `sha512-${createHash("sha512").update("the tarball").digest("base64")}`;
+  const metadata = change({ name: "@tiny/lib", version: "1.2.3", dist: { integrity } });
+  mirror.files.set("@tiny%2flib/1.2.3", Buffer.from(JSON.stringify(metadata)));
+  mirror.files.set("@tiny/lib/-/lib-1.2.3.tgz", tarball);
+}
+
+test("a package of npm is locked by what its registry says of it, and seen when the registry changes it", async () => {
+  serveNpm(Buffer.from("the tarball"));
+  const lock = await updateLock(withNpm, npmOptions());
+  expect(lock.npm).toMatchObject([{ name: "@tiny/lib", version: "1.2.3", path: "@tiny/lib/-/lib-1.2.3.tgz", size: 11 }]);
+  expect(parseLock(formatLock(lock))).toEqual(lock);
+  expect(await checkLockOnMirrors(withNpm, lock, npmOptions())).toEqual([]);
+  expect(checkLock(recipe, lock)).toMatchObject([{ code: "REQUEST_DIFFERS", root: "npm", message: "-@tiny/lib@1.2.3" }]);
+  const other = `sha512-${createHash("sha512").update("other").digest("base64")}`;
+  serveNpm(Buffer.from("the tarball"), (metadata) => ({ ...metadata, dist: { integrity: other } }));
+  expect(await checkLockOnMirrors(withNpm, lock, npmOptions())).toMatchObject([{ code: "PACKAGE_CHANGED", root: "npm" }]);
+});
+
+test("a tarball with other bytes, metadata of another package and a version that is missing are refused", async () => {
+  serveNpm(Buffer.from("another tarball"));
+  await expect(updateLock(withNpm, npmOptions())).rejects.toMatchObject({ code: "LOCK_ARCHIVE_MALFORMED" });
+  serveNpm(Buffer.from("the tarball"), (metadata) => ({ ...metadata, version: "1.2.4" }));
+  await expect(updateLock(withNpm, npmOptions())).rejects.toMatchObject({ code: "LOCK_ARCHIVE_MALFORMED" });
+  serveNpm(Buffer.from("the tarball"), () => ({ name: "@tiny/lib", version: "1.2.3", dist: { integrity: "sha1-x" } }));
+  await expect(updateLock(withNpm, npmOptions())).rejects.toMatchObject({ code: "LOCK_ARCHIVE_MALFORMED" });
+  const missing = { ...withNpm, npm: [{ ...npmPackage, version: "9.9.9" }] };
+  await expect(updateLock(missing, npmOptions())).rejects.toMatchObject({ code: "LOCK_ARCHIVE_MISSING" });
 });
