@@ -10,7 +10,7 @@ import { LOCAL_BUILDER_ID } from "@secai/formats/uris";
 import type { RunResult } from "./engine/engine.ts";
 import { fileNameOf } from "./file-names.ts";
 import type { DriftedPackage } from "./lock/drift.ts";
-import { lockPath } from "./lock/lock.ts";
+import { lockPath, NPM_ARCHIVE } from "./lock/lock.ts";
 import { npmPackages } from "./npm-packages.ts";
 import type { Prepared } from "./prepare.ts";
 import type { FetchStep, OutputRecord, OutputRef, Plan, ResolvedInput, StepRecord } from "./step.ts";
@@ -29,8 +29,16 @@ function debUri(fileName: string): string | undefined {
   return `pkg:deb/debian/${encodeURIComponent(name)}@${encodeURIComponent(decodeURIComponent(version))}?arch=${architecture}`;
 }
 
+/** Package URL of a tarball by its place below the registry's root (purl specification, type npm). */
+function tarballUri(path: string): string | undefined {
+  const [, name, version] = /^((?:@[^/]+\/)?[^/]+)\/-\/[^/]*?-([0-9]+\.[0-9]+\.[0-9]+[^/]*)\.tgz$/.exec(path) ?? [];
+  return name === undefined ? undefined : `pkg:npm/${name.replace("@", "%40")}@${version}`;
+}
+
 const fetchedFiles = ({ files }: FetchStep): Resource[] =>
-  files.map(({ name, sha256: digest }) => resource(name, digest, debUri(name)));
+  files.map(({ archive, name, path, sha256: digest }) =>
+    resource(name, digest, archive === NPM_ARCHIVE ? tarballUri(path) : debUri(name)),
+  );
 
 type NpmPackages = ReadonlyMap<string, string>;
 
