@@ -21,6 +21,7 @@ export const BASELINE_PREDICATE = "urn:secai-os:predicate:baseline:v1";
 export const CHANNEL_PREDICATE = "urn:secai-os:predicate:channel:v1";
 export const KEYS_PREDICATE = "urn:secai-os:predicate:keys:v1";
 export const REBUILD_PREDICATE = "urn:secai-os:predicate:rebuild:v1";
+export const GPU_QUALIFICATION_PREDICATE = "urn:secai-os:predicate:gpu-qualification:v1";
 
 /** How an image is built from a recipe; docs/predicates/image-build.md. */
 export const IMAGE_BUILD_TYPE = "urn:secai-os:build-type:image-build:v1";
