@@ -106,9 +106,11 @@ export function releaseFiles({ outputs }: Plan, records: readonly StepRecord[]):
 }
 
 /** A step by the digest of all that went into it, with what came out: what a second build can be compared with, step by step. */
-function byproduct({ id, key, outputs }: StepRecord): Resource {
+function byproduct({ id, key, step, outputs }: StepRecord): Resource {
   const made = Object.entries(outputs).map(([name, { digest }]) => [`output.${name}`, `sha256:${digest}`]);
-  return { ...resource(`step:${id}`, key), ...(made.length === 0 ? {} : { annotations: Object.fromEntries(made) }) };
+  const kept = step.kind === "fetch" ? [] : Object.entries(step.caches ?? {}).map(([path, { name }]) => [`cache.${name}`, path]);
+  const said = [...made, ...kept];
+  return { ...resource(`step:${id}`, key), ...(said.length === 0 ? {} : { annotations: Object.fromEntries(said) }) };
 }
 
 /** What provenance is made of: the part of a `Build` that was recorded. */

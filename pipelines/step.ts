@@ -29,6 +29,12 @@ export interface Secret {
   readonly identity: Sha256;
 }
 
+/** A folder that the engine keeps between runs; steps that name the same one get it one after the other. */
+export interface CacheMount {
+  /** Lower-case letters, digits, "." and "-", at most 32, e.g. "ccache". */
+  readonly name: string;
+}
+
 export interface OutputSpec {
   /** Absolute path below /out. */
   readonly path: string;
@@ -65,6 +71,11 @@ export interface ExecStep {
   readonly privileges: "none" | "tree";
   readonly inputs: Readonly<Record<string, Input>>;
   readonly secrets: Readonly<Record<string, Secret>>;
+  /**
+   * Folders that outlive the step, by the absolute path at which it may write to them, e.g. a compiler's cache at "/cache/ccache". What
+   * they hold is in no key, output or record, only that they are there: a step must make the same bytes of an empty one.
+   */
+  readonly caches?: Readonly<Record<string, CacheMount>>;
   readonly env: Readonly<Record<string, string>>;
   readonly run: readonly string[];
   readonly outputs: Readonly<Record<string, OutputSpec>>;

@@ -13,6 +13,7 @@ import { parseRecord, printRecord } from "./record.ts";
  *     steps/<key>/record.json       the sealed record, written last
  *     steps/<key>/outputs/<name>    a file or a tree
  *     blobs/sha256/ab/<hex>         fetched files
+ *     mounts/<name>                 folders that steps keep between runs
  *     tmp/<pid>-<uuid>/             work of one process
  *     locks/, logs/<step>.log
  */

@@ -25,10 +25,13 @@ export function dependenciesOf(step: Step): string[] {
 }
 
 function checkPaths(step: ExecStep): void {
-  for (const path of [...Object.keys(step.inputs), ...Object.keys(step.secrets)]) {
+  const read = [...Object.keys(step.inputs), ...Object.keys(step.secrets)];
+  const kept = Object.keys(step.caches ?? {});
+  for (const path of [...read, ...kept]) {
     if (!isPlain(path) || isWithin(path, "/out") || isWithin(path, "/tmp"))
       invalid(`a place outside of /out and /tmp in ${step.id}`, path);
   }
+  checkCaches(step, read);
   const outputs = Object.entries(step.outputs);
   for (const [name, { path }] of outputs) {
     if (!/^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(name))
@@ -36,6 +39,19 @@ function checkPaths(step: ExecStep): void {
     if (!isPlain(path) || !path.startsWith("/out/")) invalid(`an output below /out in ${step.id}`, path);
     const outer = outputs.find(([other, spec]) => other !== name && isWithin(path, spec.path));
     if (outer !== undefined) invalid(`outputs of ${step.id} beside each other`, `${path} in ${outer[1].path}`);
+  }
+}
+
+/** A folder that is kept lies beside what the step reads, and once: bubblewrap mounts in order, and a name is locked once. */
+function checkCaches(step: ExecStep, read: readonly string[]): void {
+  const caches = Object.entries(step.caches ?? {});
+  for (const [path, { name }] of caches) {
+    if (!/^[a-z0-9][a-z0-9.-]{0,31}$/.test(name))
+      invalid(`a cache name of lower-case letters, digits, "." and "-" in ${step.id}`, name);
+    const others = caches.filter(([place]) => place !== path);
+    const clash = [...read, ...others.map(([place]) => place)].find((place) => isWithin(place, path) || isWithin(path, place));
+    if (clash !== undefined) invalid(`a cache of ${step.id} beside its inputs and other caches`, `${path} and ${clash}`);
+    if (others.some(([, other]) => other.name === name)) invalid(`the cache ${name} at one place in ${step.id}`, "at two");
   }
 }
 

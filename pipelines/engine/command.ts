@@ -5,7 +5,7 @@ import type { CommandIo } from "../io.ts";
 import { bytes as formatBytes, parseBytes } from "../progress/units.ts";
 import { type Cache, createCache } from "./cache.ts";
 import { EngineError } from "./errors.ts";
-import { type CacheItem, cleanAndCollect, DEFAULT_MAX_CACHE_BYTES, listCache } from "./gc.ts";
+import { type CacheItem, type Collected, cleanAndCollect, DEFAULT_MAX_CACHE_BYTES, listCache, removeMounts } from "./gc.ts";
 import { tryLockFile } from "./lock.ts";
 import { verifyCache } from "./verify-cache.ts";
 
@@ -13,6 +13,7 @@ const HELP = `secai cache COMMAND [OPTIONS]
 
   ls                    list what is kept, the least recently used first
   gc [--max-size SIZE]  remove the least recently used until SIZE is left (default ${formatBytes(DEFAULT_MAX_CACHE_BYTES)})
+  gc --mounts           remove what steps keep between runs (compilers' caches), nothing else
   verify                hash everything again and remove what is damaged
 
   --json                one JSON document instead of text
@@ -21,6 +22,7 @@ Examples:
   scripts/secai cache ls
   scripts/secai cache gc --max-size 10GiB
   scripts/secai cache gc --max-size 0      # empty it
+  scripts/secai cache gc --mounts          # the next compile starts from nothing
   scripts/secai cache verify --json
 
 Exit status: 0 done, 1 something was damaged (and is removed), 2 wrong use, 3 another run uses the cache.
@@ -34,14 +36,17 @@ export async function runCache(args: readonly string[], io: Pick<CommandIo, "std
     return 0;
   }
   const [command, ...rest] = positionals;
-  if (rest.length > 0 || (values["max-size"] !== undefined && command !== "gc")) throw usage(args.join(" "));
+  const forGc = [values["max-size"], values.mounts].filter((value) => value !== undefined).length;
+  if (rest.length > 0 || forGc > (command === "gc" ? 1 : 0)) throw usage(args.join(" "));
   const cache = createCache(cacheDirectory(io.env));
   const json = values.json === true;
   switch (command) {
     case "ls":
       return await list(cache, json, io);
     case "gc":
-      return await alone(cache, () => collect(cache, maxBytes(values["max-size"]), json, io));
+      return await alone(cache, () =>
+        values.mounts === true ? collectMounts(cache, json, io) : collect(cache, maxBytes(values["max-size"]), json, io),
+      );
     case "verify":
       return await alone(cache, () => verify(cache, json, io));
     default:
@@ -59,7 +64,12 @@ function parse(args: readonly string[]) {
     return parseArgs({
       args: [...args],
       allowPositionals: true,
-      options: { json: { type: "boolean" }, help: { type: "boolean", short: "h" }, "max-size": { type: "string" } },
+      options: {
+        json: { type: "boolean" },
+        help: { type: "boolean", short: "h" },
+        "max-size": { type: "string" },
+        mounts: { type: "boolean" },
+      },
     });
   } catch (error) {
     throw usage((error as Error).message);
@@ -67,7 +77,7 @@ function parse(args: readonly string[]) {
 }
 
 function usage(actual: string): EngineError {
-  return new EngineError("CACHE_USAGE", { expected: "ls, gc [--max-size SIZE] or verify", actual });
+  return new EngineError("CACHE_USAGE", { expected: "ls, gc [--max-size SIZE | --mounts] or verify", actual });
 }
 
 function maxBytes(text: string | undefined): number {
@@ -107,12 +117,23 @@ async function list(cache: Cache, json: boolean, { stdout }: Pick<CommandIo, "st
 const isFetched = ({ kind }: CacheItem): boolean => kind === "blob" || kind === "partial";
 const sizeOf = (items: readonly CacheItem[]): number => items.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 
-async function collect(cache: Cache, max: number, json: boolean, { stdout }: Pick<CommandIo, "stdout">): Promise<number> {
+type Output = Pick<CommandIo, "stdout">;
+
+async function collect(cache: Cache, max: number, json: boolean, io: Output): Promise<number> {
   const { removed, keptBytes } = await cleanAndCollect(cache, max);
+  return tellCollected(cache, { removed, keptBytes }, json, io);
+}
+
+async function collectMounts(cache: Cache, json: boolean, io: Output): Promise<number> {
+  const removed = await removeMounts(cache);
+  return tellCollected(cache, { removed, keptBytes: sizeOf(await listCache(cache)) }, json, io);
+}
+
+function tellCollected({ directory }: Cache, { removed, keptBytes }: Collected, json: boolean, { stdout }: Output): number {
   const freed = sizeOf(removed);
   stdout(
     json
-      ? `${JSON.stringify({ directory: cache.directory, removed, freedBytes: freed, keptBytes })}\n`
+      ? `${JSON.stringify({ directory, removed, freedBytes: freed, keptBytes })}\n`
       : `removed ${removed.length} items (${formatBytes(freed)}), kept ${formatBytes(keptBytes)}\n`,
   );
   return 0;

@@ -6,6 +6,7 @@ import type { Cache } from "./cache.ts";
 import type { EngineEvent } from "./engine.ts";
 import { EngineError } from "./errors.ts";
 import type { Materializer } from "./materialize.ts";
+import { withMounts } from "./mounts.ts";
 import { collectOutputs } from "./outputs.ts";
 import { checkSandbox, runLogged } from "./process.ts";
 import { removeTree } from "./remove.ts";
@@ -44,9 +45,12 @@ export interface PreparedStep {
 export const localRunner: StepRunner = {
   check: checkSandbox,
   async prepare(context) {
+    const { cache, step, signal } = context;
     const spec = await sandboxOf(context);
     const run = (folder: string, logPath: string) =>
-      runLogged(sandboxCommand(withScratch(spec, folder)), logPath, context.signal);
+      withMounts(cache, step, signal, (mounts) =>
+        runLogged(sandboxCommand(withScratch({ ...spec, binds: [...spec.binds, ...mounts] }, folder)), logPath, signal),
+      );
     return { engine: "local", run };
   },
 };
@@ -79,7 +83,7 @@ export async function executeStep(context: ExecuteContext, resolved: ResolvedSte
   }
 }
 
-/** The sandbox of a step, without its private /out and /tmp. */
+/** The sandbox of a step, without its private /out and /tmp and its kept folders. */
 export async function sandboxOf(
   context: Pick<ExecuteContext, "plan" | "step" | "pathOf" | "materializer">,
 ): Promise<SandboxSpec> {

@@ -2,6 +2,7 @@ import { lstat, mkdir, readdir, readFile, rename, writeFile } from "node:fs/prom
 import { join } from "node:path";
 import type { Sha256 } from "@secai/formats/digest";
 import { type Cache, entryKeys } from "./cache.ts";
+import { forgetMounts, mountFolder, mountNames } from "./mounts.ts";
 import { parseRecord } from "./record.ts";
 import { removeTree } from "./remove.ts";
 
@@ -9,7 +10,7 @@ export const DEFAULT_MAX_CACHE_BYTES = 40 * 2 ** 30;
 
 /** Something that can be removed on its own. */
 export interface CacheItem {
-  readonly kind: "step" | "blob" | "partial" | "source" | "program";
+  readonly kind: "step" | "blob" | "partial" | "source" | "program" | "mount";
   readonly path: string;
   /** Step id, or the digest or file name. */
   readonly name: string;
@@ -30,6 +31,7 @@ export async function listCache(cache: Cache): Promise<CacheItem[]> {
     listFolder("partial", join(cache.directory, "blobs", "partial")),
     listFolder("source", join(cache.directory, "sources")),
     listFolder("program", join(cache.directory, "programs")),
+    listMounts(cache),
   ]);
   return lists.flat().sort((a, b) => a.usedAt.getTime() - b.usedAt.getTime());
 }
@@ -50,6 +52,14 @@ export async function cleanAndCollect(cache: Cache, maxBytes: number): Promise<C
     removed.push(item);
   }
   return { removed, keptBytes };
+}
+
+/** Removes the folders that steps keep between runs, here and, as their identity goes too, on engines elsewhere. Alone as above. */
+export async function removeMounts(cache: Cache): Promise<readonly CacheItem[]> {
+  const removed = await listMounts(cache);
+  for (const { path } of removed) await removeItem(cache, path);
+  await forgetMounts(cache);
+  return removed;
 }
 
 /** Moves it away first, so that a process killed half-way leaves no half-removed entry. */
@@ -105,6 +115,11 @@ async function listBlobs(cache: Cache): Promise<CacheItem[]> {
   return (await Promise.all(items)).flat();
 }
 
+async function listMounts(cache: Cache): Promise<CacheItem[]> {
+  const names = await mountNames(cache);
+  return Promise.all(names.map((name) => readItem("mount", mountFolder(cache, name), name)));
+}
+
 async function listFolder(kind: CacheItem["kind"], folder: string): Promise<CacheItem[]> {
   const names = await readdir(folder).catch(() => []);
   return Promise.all(names.map((name) => readItem(kind, join(folder, name), name)));
@@ -117,6 +132,8 @@ async function readItem(kind: CacheItem["kind"], path: string, name: string): Pr
 
 async function sizeOfTree(path: string): Promise<number> {
   const entries = await readdir(path, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile()).map((entry) => lstat(join(entry.parentPath, entry.name)));
+  // A step may be at work in a folder that is kept between runs: what is gone meanwhile counts nothing.
+  const gone = (): { size: number } => ({ size: 0 });
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => lstat(join(entry.parentPath, entry.name)).catch(gone));
   return (await Promise.all(files)).reduce((sum, { size }) => sum + size, 0);
 }

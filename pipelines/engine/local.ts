@@ -51,7 +51,7 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
       await join();
       return await withRun(context, plan, runOptions, async (run) => {
         await run.build(dependenciesOf(step));
-        return await openShell({ ...run, plan, step });
+        return await openShell({ ...run, cache, plan, step });
       });
     },
   };

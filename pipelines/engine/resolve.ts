@@ -64,6 +64,7 @@ function resolveExec(plan: Plan, step: ExecStep, lookup: OutputLookup, { sandbox
       sourceDateEpoch: plan.sourceDateEpoch,
       network: step.network,
       privileges: step.privileges,
+      ...(step.caches === undefined ? {} : { caches: step.caches }),
       env: step.env,
       run: step.run,
       outputs: step.outputs,

@@ -1,16 +1,23 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { type ExecuteContext, makeStepFolder, sandboxOf, withScratch } from "./execute.ts";
-import { sandboxCommand } from "./sandbox.ts";
+import { withMounts } from "./mounts.ts";
+import { type SandboxSpec, sandboxCommand } from "./sandbox.ts";
 
 /** bash where the root has it; the step's own command is there as $STEP. */
 const SHELL = ["/bin/sh", "-c", "if command -v bash >/dev/null; then exec bash --norc -i; else exec sh -i; fi"] as const;
 
 /** An interactive shell in the sandbox of a step. @returns its exit status */
 export async function openShell(
-  context: Pick<ExecuteContext, "plan" | "step" | "pathOf" | "materializer" | "temporary">,
+  context: Pick<ExecuteContext, "cache" | "plan" | "step" | "pathOf" | "materializer" | "temporary">,
 ): Promise<number> {
-  const spec = await sandboxOf(context);
+  return await withMounts(context.cache, context.step, undefined, async (mounts) => {
+    const spec = await sandboxOf(context);
+    return await runShell(context, { ...spec, binds: [...spec.binds, ...mounts] });
+  });
+}
+
+async function runShell(context: Pick<ExecuteContext, "step" | "temporary">, spec: SandboxSpec): Promise<number> {
   const folder = await makeStepFolder(context.temporary);
   const env = {
     ...spec.env,

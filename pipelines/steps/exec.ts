@@ -1,4 +1,4 @@
-import type { ExecStep, Input, OutputRef, OutputSpec, Secret } from "../step.ts";
+import type { CacheMount, ExecStep, Input, OutputRef, OutputSpec, Secret } from "../step.ts";
 
 /** The Node that programs run on inside sandboxes: the pinned one of this repository, so that no tool root needs its own. */
 const node: Input = { kind: "source", path: `node_modules/node-linux-${process.arch}/bin/node` };
@@ -11,6 +11,8 @@ export interface ProgramStep {
   readonly privileges?: ExecStep["privileges"];
   readonly inputs?: Readonly<Record<string, Input>>;
   readonly secrets?: Readonly<Record<string, Secret>>;
+  /** Folders kept between runs, by path; see ExecStep. */
+  readonly caches?: Readonly<Record<string, CacheMount>>;
   /** Flags of the program, in order. */
   readonly flags: Readonly<Record<string, string>>;
   readonly outputs: Readonly<Record<string, OutputSpec>>;
@@ -28,6 +30,7 @@ export function programStep(spec: ProgramStep): ExecStep {
     privileges: spec.privileges ?? "none",
     inputs: { "/in/node": node, "/in/program.mjs": { kind: "program", name: spec.program }, ...spec.inputs },
     secrets: spec.secrets ?? {},
+    ...(spec.caches === undefined ? {} : { caches: spec.caches }),
     env: { SOURCE_DATE_EPOCH: String(spec.sourceDateEpoch) },
     run: ["/in/node", "/in/program.mjs", ...Object.entries(spec.flags).flatMap(([name, value]) => [`--${name}`, value])],
     outputs: spec.outputs,

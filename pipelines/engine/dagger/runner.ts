@@ -3,6 +3,7 @@ import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { EngineError } from "../errors.ts";
 import { type ExecuteContext, localRunner, type PreparedStep, type StepRunner, sandboxOf } from "../execute.ts";
+import { mountsIdentity, mountsOf } from "../mounts.ts";
 import type { ResolvedStep } from "../resolve.ts";
 import { type Bind, sandboxCommand } from "../sandbox.ts";
 import { answerOf, printable, textOf } from "./answers.ts";
@@ -66,9 +67,10 @@ async function prepareThere(context: ExecuteContext, { key }: ResolvedStep, ther
   if (treeRoot === undefined) throw new EngineError("PLAN_INVALID", { expected: "a tree of tools", actual: "none" });
   const { container, binds } = await mountBinds(context, key, there, spec.binds);
   const toolsAt = `${PLACE}/tools`;
-  const withTools = container.withMountedDirectory(toolsAt, await trees(treeRoot, context.temporary, context.signal));
+  const kept = await mountCaches(context, there, container);
+  const withTools = kept.container.withMountedDirectory(toolsAt, await trees(treeRoot, context.temporary, context.signal));
   const root = { kind: "tree", path: treeRoot, seenAt: packedAt(toolsAt) } as const;
-  const command = sandboxCommand({ ...spec, root, binds: [...scratch, ...binds] }, 0);
+  const command = sandboxCommand({ ...spec, root, binds: [...scratch, ...binds, ...kept.binds] }, 0);
   const done = withTools
     .withEnvVariable("SECAI_STEP", key)
     .withExec(stepArguments(PACK_OPTIONS, command), { insecureRootCapabilities: true });
@@ -103,6 +105,23 @@ async function mountBinds(
       container = container.withMountedSecret(place, source);
       binds.push({ ...bind, src: place });
     }
+  }
+  return { container, binds };
+}
+
+/** Folders kept between runs are volumes of the engine, this cache's own, one step at a time in each. */
+async function mountCaches(
+  { cache, step }: ExecuteContext,
+  { client }: There,
+  before: SdkContainer,
+): Promise<{ container: SdkContainer; binds: Bind[] }> {
+  let container = before;
+  const binds: Bind[] = [];
+  for (const { name, path } of mountsOf(step)) {
+    const src = `${PLACE}/caches/${name}`;
+    const volume = client.cacheVolume(`secai-${await mountsIdentity(cache)}-${name}`);
+    container = container.withMountedCache(src, volume, { sharing: "LOCKED" });
+    binds.push({ src, dst: path, writable: true });
   }
   return { container, binds };
 }

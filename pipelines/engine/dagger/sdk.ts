@@ -22,12 +22,16 @@ export interface SdkDirectory {
 export interface SdkSecret {
   uri(): Promise<string>;
 }
+export interface SdkCacheVolume {
+  id(): Promise<string>;
+}
 export interface SdkContainer {
   from(reference: string): SdkContainer;
   withRootfs(directory: SdkDirectory): SdkContainer;
   withMountedDirectory(path: string, source: SdkDirectory): SdkContainer;
   withMountedFile(path: string, source: SdkFile): SdkContainer;
   withMountedSecret(path: string, source: SdkSecret): SdkContainer;
+  withMountedCache(path: string, cache: SdkCacheVolume, options?: { readonly sharing?: "LOCKED" }): SdkContainer;
   withEnvVariable(name: string, value: string): SdkContainer;
   withExec(args: readonly string[], options?: { readonly insecureRootCapabilities?: boolean }): SdkContainer;
   directory(path: string): SdkDirectory;
@@ -39,6 +43,7 @@ export interface SdkClient {
   defaultPlatform(): Promise<string>;
   container(): SdkContainer;
   host(): { directory(path: string): SdkDirectory; file(path: string): SdkFile };
+  cacheVolume(key: string): SdkCacheVolume;
   secret(uri: string, options?: { readonly cacheKey?: string }): SdkSecret;
 }
 

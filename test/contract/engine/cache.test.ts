@@ -3,9 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Sha256 } from "../../../attest/formats/digest.ts";
-import { type Cache, createCache } from "../../../pipelines/engine/cache.ts";
+import { type Cache, createCache, entryKeys } from "../../../pipelines/engine/cache.ts";
 import { runCache } from "../../../pipelines/engine/command.ts";
 import { joinLock, lockFile, tryLockFile } from "../../../pipelines/engine/lock.ts";
+import { mountNames, mountsIdentity } from "../../../pipelines/engine/mounts.ts";
 import type { StepRecord } from "../../../pipelines/step.ts";
 import { collectEvents, fetchStep, output, planOf, ranSteps, scriptStep, type Workspace, withWorkspace } from "./fixture.ts";
 import { localEngine } from "./local-engine.ts";
@@ -119,6 +120,45 @@ describe("cache verify", () => {
     }));
 });
 
+describe("folders that steps keep between runs", () => {
+  const counting = planOf([
+    scriptStep("count", "echo x >> /cache/x; cp /cache/x /out/result", { caches: { "/cache": { name: "ccache" } } }),
+  ]);
+  const withMount = (work: (cache: Cache) => Promise<void>) =>
+    withWorkspace(async (workspace) => {
+      await localEngine(workspace).run(counting, { report: () => {} });
+      await withWorkspace(async ({ cacheDir }) => {
+        await cp(workspace.cacheDir, cacheDir, { recursive: true, preserveTimestamps: true });
+        await work(createCache(cacheDir));
+      });
+    });
+
+  test("are listed with their size, and verify leaves them alone", () =>
+    withMount(async (cache) => {
+      const { items } = JSON.parse((await command(cache, "ls", "--json")).text) as { items: object[] };
+      expect(items).toContainEqual(expect.objectContaining({ kind: "mount", name: "ccache", sizeBytes: 2 }));
+      expect((await command(cache, "verify")).status).toBe(0);
+      expect(await mountNames(cache)).toEqual(["ccache"]);
+    }));
+
+  test("gc --mounts removes them and nothing else, and their identity with them", () =>
+    withMount(async (cache) => {
+      const before = await mountsIdentity(cache);
+      expect(await mountsIdentity(cache)).toBe(before);
+      const { removed } = JSON.parse((await command(cache, "gc", "--mounts", "--json")).text) as { removed: object[] };
+      expect(removed).toEqual([expect.objectContaining({ kind: "mount", name: "ccache" })]);
+      expect(await mountNames(cache)).toEqual([]);
+      expect(await entryKeys(cache)).toHaveLength(1);
+      expect(await mountsIdentity(cache)).not.toBe(before);
+    }));
+
+  test("gc --max-size counts and removes them as everything else", () =>
+    withMount(async (cache) => {
+      await command(cache, "gc", "--max-size", "0");
+      expect(await mountNames(cache)).toEqual([]);
+    }));
+});
+
 describe("cache gc", () => {
   test("removes the least recently used first, until the rest fits", () =>
     withCopy(async (cache) => {
@@ -192,6 +232,8 @@ describe("cache command line", () => {
     ["gc", "--max-size", "many"],
     ["gc", "--max-size", "-1"],
     ["ls", "--max-size", "1"],
+    ["ls", "--mounts"],
+    ["gc", "--mounts", "--max-size", "1"],
     ["--what"],
   ];
   for (const args of wrong) {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type Sha256, sha256 } from "../../../attest/formats/digest.ts";
 import type { RunResult } from "../../../pipelines/engine/engine.ts";
-import type { Plan } from "../../../pipelines/step.ts";
+import type { ExecStep, Plan } from "../../../pipelines/step.ts";
 import {
   type CreateEngine,
   collectEvents,
@@ -407,6 +407,105 @@ export function engineContract(name: string, createEngine: CreateEngine): void {
         const result = await createEngine(workspace).run(plan, { report, targets: [output("a")] });
         expect(result.records.map(({ id }) => id)).toEqual(["a"]);
         expect(events[0]).toMatchObject({ type: "plan", steps: 1 });
+      }));
+  });
+
+  describe(`engine ${name}: folders kept between runs`, () => {
+    const caches = { "/cache/count": { name: "count" } };
+    /** Counts its runs in the kept folder; the number it got is its output. */
+    const counting = (id: string, more: Partial<ExecStep> = {}) => {
+      const script =
+        "n=$(cat /cache/count/n 2>/dev/null || echo 0); echo $((n + 1)) > /cache/count/n; cp /cache/count/n /out/result";
+      return scriptStep(id, `${script} # ${id}`, { caches, ...more });
+    };
+
+    const wrong: readonly { readonly name: string; readonly step: ExecStep }[] = [
+      { name: "in /out", step: scriptStep("a", "true", { caches: { "/out/x": { name: "x" } } }) },
+      { name: "in /tmp", step: scriptStep("a", "true", { caches: { "/tmp/x": { name: "x" } } }) },
+      { name: "at a relative path", step: scriptStep("a", "true", { caches: { x: { name: "x" } } }) },
+      { name: "whose name climbs out", step: scriptStep("a", "true", { caches: { "/cache": { name: "../steps" } } }) },
+      { name: "with a hidden name", step: scriptStep("a", "true", { caches: { "/cache": { name: ".identity" } } }) },
+      { name: "without a name", step: scriptStep("a", "true", { caches: { "/cache": { name: "" } } }) },
+      {
+        name: "over an input",
+        step: scriptStep("a", "true", { caches: { "/in": { name: "x" } }, inputs: { "/in/x": { kind: "text", content: "" } } }),
+      },
+      { name: "in another", step: scriptStep("a", "true", { caches: { "/c": { name: "x" }, "/c/d": { name: "y" } } }) },
+      { name: "that is there twice", step: scriptStep("a", "true", { caches: { "/c": { name: "x" }, "/d": { name: "x" } } }) },
+    ];
+    for (const { name: what, step } of wrong) {
+      test(`one ${what} is PLAN_INVALID`, () =>
+        withWorkspace(async (workspace) => {
+          expect((await failure(workspace, planOf([step]))).error?.code).toBe("PLAN_INVALID");
+        }));
+    }
+
+    test("what a step leaves there, the next one finds, also by another engine object", () =>
+      withWorkspace(async (workspace) => {
+        expect(await (await build(workspace, planOf([counting("a")]))).text("a")).toBe("1\n");
+        expect(await (await build(workspace, planOf([counting("b")]))).text("b")).toBe("2\n");
+      }));
+
+    test("a step that is in the cache does not touch it", () =>
+      withWorkspace(async (workspace) => {
+        for (const _ of [1, 2]) await build(workspace, planOf([counting("a")]));
+        expect(await (await build(workspace, planOf([counting("b")]))).text("b")).toBe("2\n");
+      }));
+
+    test("what lies there is in no key and no record; its name and place are", () =>
+      withWorkspace(async (workspace) => {
+        const step = scriptStep("a", "echo kept >> /cache/count/x; touch /out/result", { caches });
+        const full = await build(workspace, planOf([counting("before"), step]));
+        const record = ({ result }: typeof full) => result.records.find(({ id }) => id === "a");
+        await withWorkspace(async (other) => {
+          const empty = await build(other, planOf([step]));
+          expect(record(empty)?.key).toBe(record(full)?.key);
+          expect(record(empty)?.inputs).toEqual(record(full)?.inputs);
+          expect(record(empty)?.step).toEqual(step);
+          const renamed = await build(other, planOf([{ ...step, caches: { "/cache/count": { name: "other" } } }]));
+          expect(record(renamed)?.key).not.toBe(record(full)?.key);
+        });
+      }));
+
+    test("it is never an output, and a failed step leaves no output by it", () =>
+      withWorkspace(async (workspace) => {
+        const step = scriptStep("a", "echo kept > /cache/count/result", { caches });
+        expect((await failure(workspace, planOf([step]))).error?.code).toBe("STEP_OUTPUT_MISSING");
+        const link = scriptStep("a", "ln -s /cache/count/result /out/result", { caches });
+        expect((await failure(workspace, planOf([link]))).error?.code).toBe("STEP_OUTPUT_MISSING");
+        const look = scriptStep("look", "ls -A /cache > /out/result 2>&1 || echo none > /out/result");
+        expect(await (await build(workspace, planOf([look]))).text("look")).toMatch(/No such file|none/);
+      }));
+
+    test("steps with one folder have it one after the other", () =>
+      withWorkspace(async (workspace) => {
+        const busy = (id: string) =>
+          scriptStep(id, `mkdir /cache/count/lock; sleep 0.3; mv /cache/count/lock /tmp/; echo ${id} > /out/result`, { caches });
+        const steps = ["a", "b", "c"].map(busy);
+        const { report } = collectEvents();
+        const { records } = await createEngine(workspace, 3).run(planOf(steps), { report });
+        expect(records).toHaveLength(3);
+      }));
+
+    test("another cache starts with an empty one, so a second build vouches for the first", () =>
+      withWorkspace(async (workspace) => {
+        await build(workspace, planOf([counting("a")]));
+        await withWorkspace(async (second) => {
+          expect(await (await build(second, planOf([counting("a")]))).text("a")).toBe("1\n");
+        });
+      }));
+
+    test("a stopped step gives it back", () =>
+      withWorkspace(async (workspace) => {
+        const stop = new AbortController();
+        const run = createEngine(workspace).run(planOf([scriptStep("slow", "sleep 600", { caches })]), {
+          signal: stop.signal,
+          report: (event) => {
+            if (event.type === "step-started") setTimeout(() => stop.abort(), 100);
+          },
+        });
+        await expect(run).rejects.toMatchObject({ code: "BUILD_CANCELLED" });
+        expect(await (await build(workspace, planOf([counting("a")]))).text("a")).toBe("1\n");
       }));
   });
 

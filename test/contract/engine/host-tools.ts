@@ -7,7 +7,7 @@ const run = promisify(execFile);
 
 /** What the fixture's scripts call; shell builtins need no file. */
 const PROGRAMS =
-  "sh dash bash cat chmod chown cp cut dirname env grep id ldd ln ls mkdir mount readlink sed seq sha256sum sleep sort stat touch uname wc";
+  "sh dash bash cat chmod chown cp cut dirname env grep id ldd ln ls mkdir mount mv readlink sed seq sha256sum sleep sort stat touch uname wc";
 
 /** A small tree with this machine's shell and coreutils, for engines that do not run on this machine. */
 export async function makeHostTools(folder: string): Promise<void> {

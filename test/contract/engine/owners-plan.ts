@@ -6,8 +6,13 @@ chmod 600 private/f shared; chmod 700 private; chmod u+s shared; ls -ln /in /out
 /** A tree with several owners and modes that only they could read: what a root file system has. */
 export const ownersPlan = planOf([
   scriptStep("make", make, { made: ["tree/"], privileges: "tree", inputs: { "/in/t": { kind: "text", content: "" } } }),
-  scriptStep("use", "cd /in/tree; stat -c '%n %u:%g %a' private private/f shared > /out/result; cat private/f >> /out/result", {
-    privileges: "tree",
-    inputs: { "/in/tree": output("make", "tree") },
-  }),
+  scriptStep(
+    "use",
+    "cd /in/tree; stat -c '%n %u:%g %a' private private/f shared > /out/result; cat private/f | tee /kept/f >> /out/result",
+    {
+      privileges: "tree",
+      caches: { "/kept": { name: "kept" } },
+      inputs: { "/in/tree": output("make", "tree") },
+    },
+  ),
 ]);

@@ -1,5 +1,6 @@
 import { chmod, copyFile, cp, lstat, mkdtemp, realpath } from "node:fs/promises";
 import { join, relative } from "node:path";
+import { createSemaphore } from "../../../../pipelines/engine/semaphore.ts";
 import { type ExecResult, runContainer } from "./exec.ts";
 import { idOf, type Recipe, recipeOf } from "./recipe.ts";
 
@@ -8,8 +9,16 @@ export interface ContainerState {
   readonly root: string;
   /** Paths of this machine by the path inside. */
   readonly mounts: ReadonlyMap<string, string>;
+  /** Volumes by the path inside. */
+  readonly caches: ReadonlyMap<string, CacheVolume>;
   readonly env: ReadonlyMap<string, string>;
   readonly result?: ExecResult;
+}
+
+/** A folder that outlives containers; `alone` waits until no other container has it. */
+export interface CacheVolume {
+  readonly folder: string;
+  readonly alone: <T>(work: () => Promise<T>) => Promise<T>;
 }
 
 export interface EvaluatorOptions {
@@ -42,7 +51,7 @@ export function createEvaluator(options: EvaluatorOptions): Evaluator {
   const container = (recipe: Recipe, signal: AbortSignal): Promise<ContainerState> =>
     once(recipe, async () => {
       const { call, args, of } = recipe;
-      if (call === "container") return { root: await fresh(), mounts: new Map(), env: new Map() };
+      if (call === "container") return { root: await fresh(), mounts: new Map(), caches: new Map(), env: new Map() };
       const before = await container(required(of), signal);
       const { mounts, env } = before;
       const withMount = (source: string): ContainerState => ({
@@ -60,6 +69,12 @@ export function createEvaluator(options: EvaluatorOptions): Evaluator {
           return withMount(await path(recipeOf(args.source, "File"), signal));
         case "withMountedSecret":
           return withMount(await secretFile(recipeOf(args.source, "Secret")));
+        case "withMountedCache": {
+          // The one mode in which steps may have volumes: they take turns.
+          if (args.sharing !== "LOCKED") throw new Error("this server has locked cache volumes only");
+          const volume = await cacheVolume(String(recipeOf(args.cache, "CacheVolume").args.key));
+          return { ...before, caches: new Map([...before.caches, [String(args.path), volume]]) };
+        }
         case "withEnvVariable":
           return { ...before, env: new Map([...env, [String(args.name), String(args.value)]]) };
         case "withExec": {
@@ -73,6 +88,13 @@ export function createEvaluator(options: EvaluatorOptions): Evaluator {
           throw new Error(`this server has no Container.${call}`);
       }
     });
+
+  const volumes = new Map<string, Promise<CacheVolume>>();
+  const cacheVolume = (key: string): Promise<CacheVolume> => {
+    const volume = volumes.get(key) ?? fresh().then((folder) => ({ folder, alone: createSemaphore(1) }));
+    volumes.set(key, volume);
+    return volume;
+  };
 
   const image = (reference: string): string => {
     const found = options.images.get(reference);

@@ -28,21 +28,30 @@ const DEFAULT_CAPABILITIES =
  * @throws ExecFailure
  */
 export async function runContainer(
-  { root, mounts, env }: ContainerState,
+  { root, mounts, caches, env }: ContainerState,
   args: readonly string[],
   privileged: boolean,
   signal: AbortSignal,
 ): Promise<ExecResult> {
-  for (const [inside, source] of mounts) await makeMountPoint(root, inside, source);
+  const folders = [...caches].map(([inside, { folder }]) => [inside, folder] as const);
+  for (const [inside, source] of [...mounts, ...folders]) await makeMountPoint(root, inside, source);
   const capabilities = privileged ? ["ALL"] : DEFAULT_CAPABILITIES.split(" ").map((name) => `CAP_${name}`);
   const options = [
     ...["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", "container", "--die-with-parent", "--new-session"],
     ...["--bind", root, "/", "--dev", "/dev", "--proc", "/proc", "--clearenv"],
     ...[...mounts].flatMap(([inside, source]) => ["--ro-bind", source, inside]),
+    ...folders.flatMap(([inside, source]) => ["--bind", source, inside]),
     ...[...env].flatMap(([name, value]) => ["--setenv", name, value]),
     ...["--cap-drop", "ALL", ...capabilities.flatMap((name) => ["--cap-add", name])],
   ];
-  const result = await collect(["bwrap", ...options, "--", ...args], signal);
+  const run = () => collect(["bwrap", ...options, "--", ...args], signal);
+  const withCaches = [...caches.values()].reduce<() => Promise<ExecResult>>(
+    (work, { alone }) =>
+      () =>
+        alone(work),
+    run,
+  );
+  const result = await withCaches();
   if (result.exitCode !== 0) throw new ExecFailure(args, result);
   return result;
 }

@@ -3,13 +3,13 @@
  * same object. `of` is the object that the last call was made on.
  */
 export interface Recipe {
-  readonly type: "Query" | "Container" | "Directory" | "File" | "Host" | "Secret";
+  readonly type: "Query" | "CacheVolume" | "Container" | "Directory" | "File" | "Host" | "Secret";
   readonly call: string;
   readonly args: Readonly<Record<string, unknown>>;
   readonly of?: Recipe;
 }
 
-const TYPES: ReadonlySet<unknown> = new Set(["Container", "Directory", "File", "Secret"]);
+const TYPES: ReadonlySet<unknown> = new Set(["CacheVolume", "Container", "Directory", "File", "Secret"]);
 
 export const idOf = (recipe: Recipe): string => Buffer.from(JSON.stringify(recipe)).toString("base64");
 

@@ -9,7 +9,7 @@ export interface Context {
   readonly signal: AbortSignal;
 }
 
-const OBJECTS: ReadonlySet<string> = new Set(["Container", "Directory", "File", "Host", "Secret"]);
+const OBJECTS: ReadonlySet<string> = new Set(["CacheVolume", "Container", "Directory", "File", "Host", "Secret"]);
 
 /** A field that makes an object only writes the call down; a field that asks for a value does what was written down. */
 export const resolveField: GraphQLFieldResolver<Recipe | undefined, Context> = (source, args, { evaluator, signal }, info) => {
