@@ -35,11 +35,11 @@ const sourceShape = object(
   { toolRoot: text(/^[a-z][a-z0-9-]{0,31}$/, 32) },
 );
 
-const backendEntryShape = object({
+/** What the step that makes a backend knows of it. */
+const described = {
   name: backendShape,
+  /** Of the ggml that it belongs to: libraries of different ones cannot be mixed. */
   version: versionText,
-  /** Where its files lie: in the sealed root, or in a system extension that the machine merges when it has the hardware. */
-  place: text(/^(root|extension:[a-z0-9][a-z0-9-]{0,31})$/, 42),
   files: list(fileShape, { min: 1, max: 256 }),
   source: sourceShape,
   /** GPU architectures that its kernels were compiled for, in their maker's words: "sm_86", "gfx1100", "spirv1.3"; CPU variants. */
@@ -47,6 +47,16 @@ const backendEntryShape = object({
   licences: list(lineShape, { min: 1, max: 64 }),
   /** Libraries that it needs from outside the runtime. */
   libraries: list(sonameShape, { max: 256 }),
+};
+
+/** backend.json, beside the libraries of one backend as its step makes them; the image decides where they go. */
+export const backendRecordShape = object(described);
+export type BackendRecord = TypeOf<typeof backendRecordShape>;
+
+const backendEntryShape = object({
+  ...described,
+  /** Where its files lie: in the sealed root, or in a system extension that the machine merges when it has the hardware. */
+  place: text(/^(root|extension:[a-z0-9][a-z0-9-]{0,31})$/, 42),
 });
 export type BackendEntry = TypeOf<typeof backendEntryShape>;
 
@@ -57,6 +67,26 @@ export const gpuBackendsShape = object({
   backends: list(backendEntryShape, { min: 1, max: BACKENDS.length }),
 });
 export type GpuBackends = TypeOf<typeof gpuBackendsShape>;
+
+/**
+ * The description of one backend: its files each once, by path and by name.
+ * @throws FormatError JSON_TOO_LARGE, JSON_MALFORMED, JSON_NOT_CANONICAL, SCHEMA_MISMATCH, DUPLICATE_ENTRY
+ */
+export function parseBackendRecord(bytes: Uint8Array): BackendRecord {
+  const record = parseShape(backendRecordShape, parseCanonicalJson(bytes, MAX_GPU_BACKENDS_BYTES), "backend.json");
+  requireDistinct(
+    record.files.map(({ path }) => path.slice(path.lastIndexOf("/") + 1)),
+    "files",
+  );
+  return record;
+}
+
+/** The bytes of backend.json. @throws FormatError for a record that no reader accepts */
+export function backendRecordBytes(record: BackendRecord): Buffer {
+  const bytes = Buffer.from(`${canonicalJson(record)}\n`);
+  parseBackendRecord(bytes);
+  return bytes;
+}
 
 /**
  * A declaration that agrees with itself: each backend once, the CPU's in the root, no file twice.
