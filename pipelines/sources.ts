@@ -1,9 +1,10 @@
-import { lstatSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { type Sha256, sha256 } from "@secai/formats/digest";
-import { build } from "esbuild";
+import { lstatSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Sha256 } from "@secai/formats/digest";
 import { sourceDigest } from "./engine/source-digest.ts";
 import { PipelineError } from "./errors.ts";
+import { createProgramBundler } from "./program-bundles.ts";
+import { openStatCache, type StatCache } from "./stat-cache.ts";
 import type { Step } from "./step.ts";
 
 /** What a list of steps reads from the repository. */
@@ -19,40 +20,6 @@ export function referencesOf(steps: readonly Step[]): References {
   return { sources: [...new Set(sources)].sort(), programs: [...new Set(programs)].sort() };
 }
 
-/** Digests of files by what stat says of them, as git's index does: an unchanged file is not read again. */
-interface StatCache {
-  digest(path: string): Sha256;
-  save(): void;
-}
-
-function openStatCache(file: string): StatCache {
-  let known: Record<string, { stamp: string; sha256: Sha256 }> = {};
-  try {
-    known = JSON.parse(readFileSync(file, "utf8")) as typeof known;
-  } catch {
-    // A missing or damaged cache only costs reading the files again.
-  }
-  let changed = false;
-  return {
-    digest(path) {
-      const stat = lstatSync(path, { bigint: true });
-      const stamp = `${stat.ino}.${stat.size}.${stat.mtimeNs}.${stat.ctimeNs}`;
-      const entry = known[path];
-      if (entry?.stamp === stamp) return entry.sha256;
-      changed = true;
-      const digest = sha256(readFileSync(path));
-      known[path] = { stamp, sha256: digest };
-      return digest;
-    },
-    save() {
-      if (!changed) return;
-      mkdirSync(dirname(file), { recursive: true });
-      writeFileSync(`${file}.${process.pid}`, JSON.stringify(known));
-      renameSync(`${file}.${process.pid}`, file);
-    },
-  };
-}
-
 /** @throws PipelineError SOURCE_MISSING */
 function digestOf(top: string, path: string, cache: StatCache): Sha256 {
   const full = join(top, path);
@@ -60,27 +27,6 @@ function digestOf(top: string, path: string, cache: StatCache): Sha256 {
     throw new PipelineError("SOURCE_MISSING", { expected: path, actual: "no such file or folder" });
   }
   return sourceDigest(full, (file) => cache.digest(file));
-}
-
-/** Bundles one program of pipelines/programs to a single ESM file for the pinned Node. */
-async function bundleProgram(top: string, name: string): Promise<Buffer> {
-  const result = await build({
-    absWorkingDir: top,
-    entryPoints: [`pipelines/programs/${name}.ts`],
-    bundle: true,
-    platform: "node",
-    format: "esm",
-    target: "node24",
-    legalComments: "none",
-    write: false,
-    logLevel: "silent",
-    // An optional peer of the CycloneDX library, for validation in XML, which no program does.
-    external: ["libxmljs2"],
-    banner: { js: 'import{createRequire as __createRequire}from"node:module";const require=__createRequire("file:///in/");' },
-  });
-  const [output] = result.outputFiles;
-  if (output === undefined) throw new PipelineError("SOURCE_MISSING", { expected: `program ${name}`, actual: "no output" });
-  return Buffer.from(output.contents);
 }
 
 export interface Sources {
@@ -97,26 +43,14 @@ export interface Sources {
 export async function loadSources(top: string, cacheDir: string, { sources, programs }: References): Promise<Sources> {
   const cache = openStatCache(join(cacheDir, "source-digests.json"));
   const files = Object.fromEntries(sources.map((path) => [path, digestOf(top, path, cache)]));
+  mkdirSync(cacheDir, { recursive: true });
+  const bundler = createProgramBundler(top, cacheDir, cache);
+  const bundles = new Map(await Promise.all(programs.map(async (name) => [name, await bundler.bundle(name)] as const)));
+  bundler.save();
   cache.save();
-  const folder = join(cacheDir, "programs");
-  mkdirSync(folder, { recursive: true });
-  const digests: Record<string, Sha256> = {};
-  const paths = new Map<string, string>();
-  await Promise.all(
-    programs.map(async (name) => {
-      const code = await bundleProgram(top, name);
-      const digest = sha256(code);
-      const path = join(folder, `${name}-${digest.slice(0, 16)}.mjs`);
-      if (lstatSync(path, { throwIfNoEntry: false })?.size !== code.length) {
-        writeFileSync(`${path}.${process.pid}`, code);
-        renameSync(`${path}.${process.pid}`, path);
-      }
-      digests[name] = digest;
-      paths.set(name, path);
-    }),
-  );
+  const digests = Object.fromEntries([...bundles].map(([name, { digest }]) => [name, digest]));
   const programPath = (name: string) => {
-    const path = paths.get(name);
+    const path = bundles.get(name)?.path;
     if (path === undefined) throw new PipelineError("PLAN_UNRESOLVED", { expected: `program ${name}`, actual: "not bundled" });
     return path;
   };

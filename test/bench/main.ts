@@ -10,9 +10,12 @@ import { measureCold, measureService, measureSize, measureUnchanged } from "./bu
 import { buildBenchReport, type Figure, figureLines, withLoad } from "./figure.ts";
 import { measureMachines } from "./machines.ts";
 import { measureSbom } from "./sbom.ts";
+import { measurePlans, measureStarts } from "./start.ts";
 import { measureVerify } from "./verifier.ts";
 
 const measures: Readonly<Record<string, () => Promise<readonly Figure[]>>> = {
+  plan: measurePlans,
+  start: measureStarts,
   unchanged: measureUnchanged,
   service: measureService,
   cold: measureCold,
