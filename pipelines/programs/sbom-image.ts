@@ -1,10 +1,12 @@
 // One CycloneDX document about a finished root file system, in JSON and XML.
-// sbom-image --root DIR (--dpkg DIR --lock FILE | --rpmdb DIR) --services DIR [--overlays DIR,DIR] [--cyclonedx 1.7] --out DIR
+// sbom-image --root DIR (--dpkg DIR --lock FILE | --rpmdb DIR) --services DIR [--overlays DIR,DIR] [--backends FILE] [--cyclonedx 1.7] --out DIR
+// sbom-image --extension NAME --os-release FILE ... the same about the tree of a system extension
 import { cpSync, existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { sha256 } from "@secai/formats/digest";
-import type { Lock, LockedPackage } from "../lock/lock.ts";
+import { type BackendEntry, extensionOf, parseGpuBackends } from "@secai/formats/gpu-backends";
+import { extensionRoot, type Lock, type LockedPackage } from "../lock/lock.ts";
 import { crossCheckFiles, crossCheckPackages, dpkgQueryArguments, findArguments } from "../sbom/crosscheck.ts";
 import { debComponent } from "../sbom/deb-component.ts";
 import { declaredFiles } from "../sbom/declared.ts";
@@ -24,6 +26,7 @@ const text = { type: "string" } as const;
 const { values } = parseArgs({
   options: {
     ...{ root: text, dpkg: text, rpmdb: text, lock: text, services: text, overlays: text, out: text },
+    ...{ backends: text, extension: text, "os-release": text },
     cyclonedx: { type: "string", default: DEFAULT_CYCLONEDX },
   },
 });
@@ -35,8 +38,8 @@ function flag(name: "root" | "dpkg" | "lock" | "services" | "out"): string {
 }
 
 /** `KEY=value` or `KEY="value"` lines (os-release(5)). */
-function osRelease(root: string): ReadonlyMap<string, string> {
-  const lines = readFileSync(join(root, "usr/lib/os-release"), "utf8").split("\n");
+function osRelease(file: string): ReadonlyMap<string, string> {
+  const lines = readFileSync(file, "utf8").split("\n");
   return new Map(
     lines.flatMap((line) => [...line.matchAll(/^(\w+)="?(.*?)"?$/g)].map(([, key = "", value = ""]) => [key, value] as const)),
   );
@@ -63,8 +66,17 @@ function serviceDocuments(folder: string) {
 
 function lockedPackages(path: string): readonly LockedPackage[] {
   const lock = JSON.parse(readFileSync(path, "utf8")) as Partial<Lock>;
-  if (Array.isArray(lock.roots?.image)) return lock.roots.image;
-  throw new SbomError("SBOM_INPUT_MALFORMED", { expected: "a lock with the packages of the image", actual: path });
+  const wanted = values.extension === undefined ? "image" : extensionRoot(values.extension);
+  const packages = lock.roots?.[wanted];
+  if (Array.isArray(packages)) return packages;
+  throw new SbomError("SBOM_INPUT_MALFORMED", { expected: `a lock with the packages of ${wanted}`, actual: path });
+}
+
+/** Backends whose libraries lie in this tree: the root's own, or those of the extension. */
+function backendsHere(): readonly BackendEntry[] {
+  if (values.backends === undefined) return [];
+  const { backends } = parseGpuBackends(readFileSync(values.backends));
+  return backends.filter((backend) => extensionOf(backend) === values.extension);
 }
 
 type Database = Pick<ImageSbomInputs, "packages" | "componentOf" | "crossCheck"> & Pick<OwnershipInputs, "diversions">;
@@ -104,9 +116,14 @@ function rpmDatabase(rpmdb: string, distro: string): Database {
   };
 }
 
+function imageName(release: ReadonlyMap<string, string>): string {
+  const name = release.get("IMAGE_ID") ?? release.get("ID") ?? "image";
+  return values.extension === undefined ? name : `${name}-${values.extension}`;
+}
+
 const started = performance.now();
 const root = flag("root");
-const release = osRelease(root);
+const release = osRelease(values["os-release"] ?? join(root, "usr/lib/os-release"));
 const distro = `${release.get("ID")}-${release.get("VERSION_ID")}`;
 const database = values.rpmdb === undefined ? debDatabase(root, distro) : rpmDatabase(values.rpmdb, distro);
 const files = readRoot(root);
@@ -114,12 +131,13 @@ const overlays = overlayPaths((values.overlays ?? "").split(",").filter((folder)
 const bom = buildImageSbom({
   ...database,
   image: {
-    name: release.get("IMAGE_ID") ?? release.get("ID") ?? "image",
+    name: imageName(release),
     version: release.get("IMAGE_VERSION") ?? release.get("VERSION_ID") ?? "0",
   },
   ownership: ownershipOf({ ...database, files, overlays }),
   crossCheck: { ...database.crossCheck, ...crossCheckFiles(files, toolOutput("find", findArguments(root))) },
   services: serviceDocuments(flag("services")),
+  backends: backendsHere(),
   declared: declaredFiles,
   sourceDateEpoch: sourceDateEpoch(),
 });
@@ -129,7 +147,7 @@ writeFileSync(join(flag("out"), "image.cdx.xml"), serializeXml(bom, version));
 for (const { name, value } of bom.metadata.component?.properties.sorted() ?? []) {
   if (!name.endsWith(":path")) console.error(`${name} ${value}`);
 }
-for (const [path, reason] of declaredFiles) {
+for (const [path, reason] of values.extension === undefined ? declaredFiles : []) {
   if (!files.some((file) => file.path === path)) console.error(`declared as nobody's, but not there: ${path} (${reason})`);
 }
 console.error(`CycloneDX ${version} in JSON and XML after ${((performance.now() - started) / 1000).toFixed(1)} s`);

@@ -26,6 +26,11 @@ export const sbomErrors = {
     meaning: "The image holds a service bundle that no service SBOM describes.",
     fix: "Build the bundle with the plan's own steps; they write its SBOM.",
   },
+  SBOM_BACKEND_DIFFERS: {
+    exit: 1,
+    meaning: "A library of a GPU backend is missing, has other bytes than declared, or is declared by nothing.",
+    fix: "Build the backends with the plan's own steps; nothing else may put files into their folders.",
+  },
   SBOM_SERVICE_ABSENT: {
     exit: 1,
     meaning: "A service SBOM describes a bundle that is not in the image.",

@@ -6,6 +6,8 @@ import {
   ExternalReference,
   ExternalReferenceRepository,
 } from "@cyclonedx/cyclonedx-library/Models";
+import type { BackendEntry } from "@secai/formats/gpu-backends";
+import { backendComponents } from "./backends.ts";
 import { createDocument, fileComponent, properties, sha256Hash } from "./document.ts";
 import { SbomError } from "./errors.ts";
 import { type Ownership, requireDeclared } from "./ownership.ts";
@@ -23,6 +25,8 @@ export interface ImageSbomInputs {
   /** Makes the component of a package that has so many files; deb-component.ts, rpm-component.ts. */
   readonly componentOf: (one: InstalledPackage, fileCount: number) => Component;
   readonly services: readonly ServiceDocument[];
+  /** Backends whose libraries lie in this root. */
+  readonly backends: readonly BackendEntry[];
   /** Why a file may be nobody's, by its path. */
   readonly declared: ReadonlyMap<string, string>;
   /** What another reader of the same root found, as properties of the image. */
@@ -125,21 +129,20 @@ const paths = (entries: readonly Ownership[]): readonly string[] => entries.slic
 
 /**
  * One CycloneDX document in which every file of the root belongs to a component.
- * @throws SbomError SBOM_FILE_UNOWNED, SBOM_SERVICE_ABSENT, SBOM_SERVICE_UNDOCUMENTED
+ * @throws SbomError SBOM_FILE_UNOWNED, SBOM_SERVICE_ABSENT, SBOM_SERVICE_UNDOCUMENTED, SBOM_BACKEND_DIFFERS
  */
 export function buildImageSbom(inputs: ImageSbomInputs): Bom {
   const { image, ownership, declared } = inputs;
   requireDeclared(ownership, declared);
-  const services = serviceComponents(
-    inputs.services,
-    ownership.map(({ file }) => file),
-  );
+  const files = ownership.map(({ file }) => file);
+  const services = serviceComponents(inputs.services, files);
+  const backends = backendComponents(inputs.backends, files);
   const packages = packageComponents(inputs);
   const of = (kind: Ownership["owner"]["kind"]) =>
-    ownership.filter(({ file, owner }) => owner.kind === kind && !services.has(file.path));
+    ownership.filter(({ file, owner }) => owner.kind === kind && !services.has(file.path) && !backends.has(file.path));
   const [appliance, generated, unowned] = [of("appliance"), of("generated"), of("unowned")];
   const modified = ownership.filter(({ owner }) => owner.kind === "package" && owner.modified);
-  const digest = rootDigest(ownership.map(({ file }) => file));
+  const digest = rootDigest(files);
   const component = new Component(ComponentType.OperatingSystem, image.name, {
     bomRef: "image",
     version: image.version,
@@ -148,6 +151,7 @@ export function buildImageSbom(inputs: ImageSbomInputs): Bom {
       "files:total": ownership.length,
       "files:package": of("package").length,
       "files:service": services.size,
+      "files:backend": backends.size,
       "files:appliance": appliance.length,
       "files:generated": generated.length,
       "files:unowned": unowned.length,
@@ -161,6 +165,7 @@ export function buildImageSbom(inputs: ImageSbomInputs): Bom {
   const parts = [
     ...packages.values(),
     ...services.values(),
+    ...new Set(backends.values()),
     filesComponent("appliance-files", "appliance", image.version, appliance),
     filesComponent("generated-files", "generated", image.version, generated),
     filesComponent("unowned-files", "unowned", image.version, unowned, declared),

@@ -40,6 +40,8 @@ const generators: readonly { readonly path: RegExp; readonly type?: RootFile["ty
   { path: /^\/etc\/\.pwd\.lock$/, generator: "systemd-sysusers" },
   { path: /^\/var\/(lib|cache)\/(dpkg|apt|debconf)\//, generator: "dpkg and apt" },
   { path: /^\/etc\/machine-id$/, generator: "secai tree" },
+  { path: /^\/usr\/lib\/repart\.d\/[23]2-extension-\d\d-[ab]\.conf$/, generator: "secai tree" },
+  { path: /^\/usr\/lib\/extension-release\.d\/extension-release\.[a-z0-9-]+$/, generator: "secai extension" },
   { path: /^\/etc\/(shells|shells\.state)$/, generator: "update-shells" },
   { path: /^\/etc\/pam\.d\/common-/, generator: "pam-auth-update" },
   { path: /^\/usr\/lib\/modules\/[^/]+\/modules\.[a-z.]+$/, generator: "depmod" },

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { Version } from "@cyclonedx/cyclonedx-library/Spec";
 import { JsonStrictValidator } from "@cyclonedx/cyclonedx-library/Validation";
 import { parseSha256, sha256 } from "@secai/formats/digest";
+import type { BackendEntry } from "@secai/formats/gpu-backends";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { debComponent } from "./deb-component.ts";
@@ -109,6 +110,7 @@ function imageInputs(changes: Partial<ImageSbomInputs> = {}): ImageSbomInputs {
     declared: new Map([["/opt/stray", "the test put it there"]]),
     crossCheck: { "crosscheck:files": "equal" },
     services: [service],
+    backends: [],
     sourceDateEpoch: 1_700_000_000,
     ...changes,
   };
@@ -154,6 +156,34 @@ describe("image", () => {
     put("root/opt/other", "x");
     expect(() => buildImageSbom(imageInputs())).toThrow(
       expect.objectContaining({ code: "SBOM_FILE_UNOWNED", actual: "/opt/other" }),
+    );
+  });
+
+  const library = "/usr/lib/secure-ai/backends/vulkan/libggml-vulkan.so";
+  const vulkan: BackendEntry = {
+    ...{ name: "vulkan", version: "0.25.1", place: "root", architectures: ["spirv1.3"], libraries: ["libvulkan.so.1"] },
+    files: [{ path: library, sha256: sha256("a backend\n"), size: 10 }],
+    source: { kind: "npm", lock: ["npm:@one/vulkan@1.2.3"] },
+    licences: ["MIT"],
+  };
+
+  test("a backend is a component with its package URL, licence and files", () => {
+    put(`root${library}`, "a backend\n");
+    const { components, metadata } = documentOf(serializeDocument(buildImageSbom(imageInputs({ backends: [vulkan] }))));
+    const component = components.find(({ name }) => name === "ggml-vulkan");
+    expect(component).toMatchObject({ purl: "pkg:npm/%40one/vulkan@1.2.3", components: [{ name: library }] });
+    expect(metadata.component.properties).toContainEqual({ name: "secai:files:backend", value: "1" });
+  });
+
+  test.each([
+    ["missing", (): void => undefined, [vulkan], "no such file"],
+    ["of other bytes", () => put(`root${library}`, "another\n"), [vulkan], sha256("another\n")],
+    ["that nothing declares", () => put(`root${library}`, "a backend\n"), [], library],
+    ["in the runtime that nothing declares", () => put("root/usr/lib/secure-ai/runtime/x.so", "x"), [], "runtime/x.so"],
+  ])("a library of a backend %s stops the build, by name", (_, arrange, backends, actual) => {
+    arrange();
+    expect(() => buildImageSbom(imageInputs({ backends }))).toThrow(
+      expect.objectContaining({ code: "SBOM_BACKEND_DIFFERS", actual: expect.stringContaining(actual) }),
     );
   });
 
