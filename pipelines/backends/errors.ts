@@ -21,6 +21,11 @@ export const backendErrors = {
     meaning: "A package that a backend is made of does not hold what this build knows of it.",
     fix: "Lock the release of the package that the message names, or teach the build the new one.",
   },
+  GPU_ARCHITECTURES_DIFFER: {
+    exit: 1,
+    meaning: "A compiled backend has code for other GPUs than it was asked for.",
+    fix: "Name architectures that the toolkit of the tool root knows, such as 75-virtual.",
+  },
   ELF_MALFORMED: {
     exit: 1,
     meaning: "A file that must be a 64-bit little-endian ELF library is none, or one whose tables point outside it.",

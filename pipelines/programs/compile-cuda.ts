@@ -1,0 +1,62 @@
+// Compiles the CUDA backend of the runtime from the sources in the npm package, with the distribution's own CUDA toolkit.
+// compile-cuda --sources TGZ --lock ENTRY --tool-root NAME --architectures 75-virtual,80-virtual --ccache DIR|none --out DIR
+// writes libggml-cuda.so and backend.json
+import { copyFileSync, existsSync, mkdirSync } from "node:fs";
+import { availableParallelism, totalmem } from "node:os";
+import { join } from "node:path";
+import {
+  architecturesOf,
+  BUILD,
+  cmakeArguments,
+  codeNames,
+  openedLibraries,
+  requireArchitectures,
+  SOURCES,
+} from "../backends/cuda.ts";
+import { unpackLlamaSources } from "../backends/llama-sources.ts";
+import { backendFolder, writeRecord } from "../backends/record.ts";
+import { readFlags, sourceDateEpoch, tool, toolOutput } from "./tool.ts";
+
+const LIBRARY = "libggml-cuda.so";
+/** The compiler of the largest kernels takes 1.5 GB. */
+const BYTES_A_JOB = 2 ** 31;
+
+const flag = readFlags(process.argv.slice(2));
+const out = flag("out");
+const architectures = flag("architectures").split(",");
+
+/** ccache tells compilers apart by their content: every sandbox sees them with other times. */
+function cacheEnvironment(folder: string): Record<string, string> | undefined {
+  return existsSync(folder) ? { CCACHE_DIR: folder, CCACHE_COMPILERCHECK: "content", CCACHE_MAXSIZE: "4G" } : undefined;
+}
+
+function compile(): void {
+  const cache = cacheEnvironment(flag("ccache"));
+  const jobs = Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / BYTES_A_JOB)));
+  console.log(`configuring for ${codeNames(architectures).join(", ")}${cache === undefined ? "" : ", with a compiler cache"}`);
+  tool("cmake", cmakeArguments(architectures, cache !== undefined), { env: cache ?? {} });
+  console.log(`compiling, ${jobs} files at a time; the largest take minutes`);
+  tool("ninja", ["-C", BUILD, "-j", String(jobs), "ggml-cuda"], { env: cache ?? {} });
+}
+
+sourceDateEpoch();
+const sources = unpackLlamaSources(flag("sources"), SOURCES);
+console.log(`sources: llama.cpp ${sources.llamaCpp}, ggml ${sources.ggml}`);
+compile();
+mkdirSync(out, { recursive: true });
+const library = join(out, LIBRARY);
+copyFileSync(join(BUILD, "bin", LIBRARY), library);
+const found = architecturesOf(toolOutput("cuobjdump", ["--list-ptx", library]), toolOutput("cuobjdump", ["--list-elf", library]));
+requireArchitectures(found, architectures);
+const record = writeRecord(out, {
+  name: "cuda",
+  version: sources.ggml,
+  libraries: [LIBRARY],
+  folder: backendFolder("cuda"),
+  source: { kind: "compiled", lock: [flag("lock")], toolRoot: flag("tool-root") },
+  architectures: found,
+  // llama.cpp; of header libraries CUB and libcu++; of the toolkit's own headers and its device functions.
+  licences: ["MIT", "Apache-2.0 WITH LLVM-exception", "BSD-3-Clause", "LicenseRef-NVIDIA-CUDA-Toolkit-EULA"],
+  opened: openedLibraries(found),
+});
+console.log(`${LIBRARY}: ${record.files[0]?.size} bytes, needs ${record.libraries.join(", ")}`);

@@ -1,0 +1,75 @@
+import type { ExecStep, Input, OutputRef } from "../step.ts";
+import { directory, programStep } from "./exec.ts";
+import { toolRoot } from "./root.ts";
+
+/** Every locked tarball of the npm registry. */
+const npmTarballs: Input = { kind: "fetched", step: "fetch.npm" };
+
+/** A package of the lock's `npm` list. */
+export interface NpmSource {
+  /** E.g. "@node-llama-cpp/linux-x64". */
+  readonly name: string;
+  readonly version: string;
+}
+
+export interface NpmBackendInputs {
+  readonly backend: "cpu" | "vulkan";
+  /** The package that has the backend's libraries. */
+  readonly source: NpmSource;
+  /** The package that the runtime itself comes from. */
+  readonly runtime: NpmSource;
+  readonly sourceDateEpoch: number;
+}
+
+/** A backend whose libraries an npm package brings ready-made: picked, checked and described. */
+export function npmBackendStep({ backend, source, runtime, sourceDateEpoch }: NpmBackendInputs): ExecStep {
+  return programStep({
+    id: `backend.${backend}`,
+    title: `Take the ${backend} backend out of ${source.name}`,
+    program: "npm-backend",
+    tools: toolRoot,
+    inputs: { "/in/npm": npmTarballs },
+    flags: { backend, npm: "/in/npm", package: source.name, runtime: runtime.name, version: source.version, out: "/out/backend" },
+    outputs: { backend: directory("/out/backend") },
+    sourceDateEpoch,
+  });
+}
+
+/**
+ * PTX for Turing and Ampere, nothing else. NVIDIA's open kernel modules drive no GPU before Turing (compute capability 7.5), and the driver
+ * compiles PTX for the GPU at hand: a GPU from Ampere (8.0) on gets the second, with its faster tensor cores. Machine code for each
+ * generation would start sooner the first time, and takes hours to compile.
+ */
+export const CUDA_ARCHITECTURES: readonly string[] = ["75-virtual", "80-virtual"];
+
+export interface CudaInputs {
+  /** A root with Debian's nvidia-cuda-toolkit; `OutputRef` of its root step. */
+  readonly tools: OutputRef;
+  /** Name of that root in recipe and lock. */
+  readonly toolRoot: string;
+  /** The package node-llama-cpp, which has the sources. */
+  readonly source: NpmSource;
+  readonly sourceDateEpoch: number;
+}
+
+/** The CUDA backend, compiled from the sources in the npm package. The longest step of a build; its compiler cache outlives it. */
+export function cudaStep({ tools, toolRoot: root, source, sourceDateEpoch }: CudaInputs): ExecStep {
+  return programStep({
+    id: "backend.cuda",
+    title: "Compile the CUDA backend",
+    program: "compile-cuda",
+    tools,
+    inputs: { "/in/npm": npmTarballs },
+    caches: { "/cache/ccache": { name: "ccache-cuda" } },
+    flags: {
+      sources: `/in/npm/${source.name}-${source.version}.tgz`,
+      lock: `npm:${source.name}@${source.version}`,
+      "tool-root": root,
+      architectures: CUDA_ARCHITECTURES.join(","),
+      ccache: "/cache/ccache",
+      out: "/out/backend",
+    },
+    outputs: { backend: directory("/out/backend") },
+    sourceDateEpoch,
+  });
+}
