@@ -19,6 +19,7 @@ const tree = join(flag("out"), "tree");
 const release = kernelRelease(root);
 const vermagic = kernelVermagic(root, release);
 const certificate = new X509Certificate(readFileSync(flag("db-crt")));
+const subject = certificate.subject.replaceAll("\n", ", ");
 /** depmod prefers what lies below "updates" over the kernel's own modules (depmod.d(5)). */
 const folder = join(MODULES, release, "updates/secai");
 
@@ -29,8 +30,18 @@ const folder = join(MODULES, release, "updates/secai");
 function sign(unsigned: string): string {
   const signed = join("/tmp/signed", basename(unsigned));
   copyFileSync(unsigned, signed);
-  tool(join(headersOf(release), "scripts/sign-file"), ["sha256", flag("db-key"), flag("db-crt"), signed]);
+  trusted(unsigned, join(headersOf(release), "scripts/sign-file"), ["sha256", flag("db-key"), flag("db-crt"), signed]);
   return signed;
+}
+
+/** Runs what fails when key, certificate and bytes do not belong together. @throws KernelModuleError KERNEL_MODULE_UNTRUSTED */
+function trusted(path: string, command: string, args: readonly string[]): void {
+  try {
+    tool(command, args);
+  } catch (cause) {
+    const expected = `${basename(path)} signed by ${subject}`;
+    throw new KernelModuleError("KERNEL_MODULE_UNTRUSTED", { expected, actual: "another key or other bytes", cause });
+  }
 }
 
 /** A second reader's word that the kernel will find the signature, and find it good. @throws KernelModuleError */
@@ -38,28 +49,10 @@ function verify(path: string): void {
   const { content, signature } = splitSignedModule(readFileSync(path));
   writeFileSync("/tmp/content", content);
   writeFileSync("/tmp/signature", signature);
-  const signer = ["-certfile", flag("db-crt"), "-nointern", "-noverify"];
-  try {
-    tool("openssl", [
-      ...[
-        "cms",
-        "-verify",
-        "-binary",
-        "-inform",
-        "DER",
-        "-in",
-        "/tmp/signature",
-        "-content",
-        "/tmp/content",
-        "-out",
-        "/dev/null",
-      ],
-      ...signer,
-    ]);
-  } catch (cause) {
-    const expected = `${basename(path)} signed by ${certificate.subject}`;
-    throw new KernelModuleError("KERNEL_MODULE_UNTRUSTED", { expected, actual: "another key or other bytes", cause });
-  }
+  trusted(path, "openssl", [
+    ...["cms", "-verify", "-binary", "-inform", "DER", "-in", "/tmp/signature", "-content", "/tmp/content", "-out", "/dev/null"],
+    ...["-certfile", flag("db-crt"), "-nointern", "-noverify"],
+  ]);
 }
 
 /** With the options of the kernel's own Makefile.modinst: its decompressor knows CRC32 and keeps the dictionary in memory. */
@@ -107,7 +100,7 @@ const list = kernelModulesBytes({
     version: flag("package-version"),
     patches: patches.map((name) => ({ name, sha256: sha256(readFileSync(join(flag("patches"), name))) })),
   },
-  signer: { subject: certificate.subject.replaceAll("\n", ", "), certificate: sha256(certificate.raw) },
+  signer: { subject, certificate: sha256(certificate.raw) },
   modules: built.sort().map(install),
 });
 indexModules();
