@@ -30,7 +30,11 @@ export async function probe(request: ProbeRequest): Promise<Probe> {
   const { addon, log } = loadAddon(runtime);
   if (library !== undefined) addon.setEnv("GGML_BACKEND_PATH", library);
   // By default the backend leaves out devices that compute on the CPU; a list of devices is taken as it is.
-  if (software) addon.setEnv("GGML_VK_VISIBLE_DEVICES", "0");
+  if (software) {
+    addon.setEnv("GGML_VK_VISIBLE_DEVICES", "0");
+    // Mesa then compiles shaders without optimising them: a third less time, where compiling is nearly all there is to wait for.
+    addon.setEnv("GALLIVM_PERF", "nopt", false);
+  }
   addon.loadBackends(runtime);
   await addon.init();
   await delivered();
