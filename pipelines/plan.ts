@@ -3,12 +3,13 @@ import { canonicalJson } from "@secai/formats/canonical-json";
 import type { Designation } from "@secai/formats/designation";
 import { type Sha256, sha256 } from "@secai/formats/digest";
 import { PipelineError } from "./errors.ts";
-import type { Lock } from "./lock/lock.ts";
-import type { OutputKind, Recipe } from "./recipe/recipe.ts";
+import { extensionRoot, type Lock, lockedRoot } from "./lock/lock.ts";
+import type { DebianRecipe, OutputKind, Recipe } from "./recipe/recipe.ts";
 import type { OutputRef, Plan, Step } from "./step.ts";
 import { bundleStep, serviceSbomStep } from "./steps/bundle.ts";
 import { type NpmLock, npmClosure } from "./steps/closure.ts";
 import { outputOf } from "./steps/exec.ts";
+import { extensionStep } from "./steps/extension.ts";
 import {
   type BootKeys,
   baselineStep,
@@ -30,7 +31,7 @@ export interface PlanKeys {
 }
 
 export interface PlanInputs {
-  readonly recipe: Recipe;
+  readonly recipe: DebianRecipe;
   readonly lock: Lock;
   readonly npm: NpmLock;
   readonly keys: PlanKeys;
@@ -41,14 +42,17 @@ export interface PlanInputs {
 }
 
 /** Programs that units call without the service runner: bundle name and entry file. */
-const imagePrograms = {
+export const imagePrograms = {
   "secai-run": { entry: "services-src/kit/programs/secai-run.ts", workspace: "services-src/kit" },
   "secai-evidence": { entry: "attest/verify/evidence.ts", workspace: "attest/verify" },
   "secai-verify": { entry: "attest/verify/main.ts", workspace: "attest/verify" },
 } as const;
 
 /** Services that come with the kit rather than with a folder of their own. */
-const kitServices = { credentials: "services-src/kit/programs/credentials.ts" } as const;
+export const kitServices = {
+  credentials: "services-src/kit/programs/credentials.ts",
+  extensions: "services-src/kit/programs/extensions.ts",
+} as const;
 
 const text = (content: string) => ({ kind: "text", content }) as const;
 
@@ -91,7 +95,11 @@ function rootSteps({ recipe, lock, sourceDateEpoch }: PlanInputs): Step[] {
   ];
 }
 
-function bundleSteps({ recipe, npm, sourceDateEpoch }: PlanInputs): Step[] {
+export function bundleSteps({
+  recipe,
+  npm,
+  sourceDateEpoch,
+}: Pick<PlanInputs, "npm" | "sourceDateEpoch"> & { readonly recipe: Pick<Recipe, "version" | "services"> }): Step[] {
   const bundle = (name: string, entry: string, workspace: string) => {
     const { workspaces, modules } = npmClosure(npm, workspace);
     const own = { [`@secai/${workspace.slice(workspace.lastIndexOf("/") + 1)}`]: workspace, ...workspaces };
@@ -117,6 +125,19 @@ export function bundlePaths(recipe: Recipe): readonly (readonly [string, string]
   const path = (name: string) =>
     name in imagePrograms ? `/usr/libexec/secure-ai/${name}.mjs` : `/usr/lib/secure-ai/services/${name}.mjs`;
   return bundleNames(recipe).map((name) => [path(name), `bundle.${name}`]);
+}
+
+/** Steps of the system extensions. `backends`: folders with a backend's libraries, for the extension that carries it. */
+function extensionSteps(
+  { recipe, lock, sourceDateEpoch }: PlanInputs,
+  backends: Readonly<Record<string, Readonly<Record<string, OutputRef>>>> = {},
+): Step[] {
+  const { version, overlays, base, remove } = recipe;
+  const common = { version, overlays, architecture: base.architecture, removePaths: remove.paths, sourceDateEpoch };
+  return recipe.extensions.flatMap((extension) => [
+    fetchStep(extensionRoot(extension.name), lockedRoot(lock, extensionRoot(extension.name))),
+    extensionStep({ ...common, extension, backends: backends[extension.name] ?? {} }),
+  ]);
 }
 
 function bootKeys({ publicFiles, identity }: PlanKeys): BootKeys {
@@ -145,6 +166,7 @@ function imageSteps({ recipe, lock, keys, sourceDateEpoch, designation }: PlanIn
       remove: recipe.remove,
       services: [...recipe.services, ...Object.keys(kitServices)],
       programs: Object.keys(imagePrograms),
+      extensions: recipe.extensions,
     }),
     initrdStep({
       ...common,
@@ -157,7 +179,7 @@ function imageSteps({ recipe, lock, keys, sourceDateEpoch, designation }: PlanIn
     ukiStep({ ...common, kernelArguments: recipe.kernelArguments, keys: bootKeys(keys) }),
     measureStep({ ...common, designation: designation ?? "dev", certificates }),
     baselineStep({ ...common, kernelArguments: recipe.kernelArguments }),
-    diskStep({ ...common, seed: seedOf(recipe, "disk"), ...recipe.disk }),
+    diskStep({ ...common, seed: seedOf(recipe, "disk"), ...recipe.disk, extensions: recipe.extensions }),
     imageSbomStep({
       ...common,
       lock: text(canonicalJson(lock)),
@@ -169,7 +191,7 @@ function imageSteps({ recipe, lock, keys, sourceDateEpoch, designation }: PlanIn
 }
 
 function installerStep(
-  { version, overlays, kernelArguments, disk, ...recipe }: Recipe,
+  { version, overlays, kernelArguments, disk, ...recipe }: DebianRecipe,
   keys: PlanKeys,
   sourceDateEpoch: number,
 ): Step {
@@ -189,7 +211,7 @@ function installerStep(
 export function planSteps(inputs: PlanInputs): readonly Step[] {
   refuse("gpuBackends", inputs.recipe.gpuBackends, ["cpu"]);
   refuse("outputs", inputs.recipe.outputs, Object.keys(media));
-  return [...rootSteps(inputs), ...bundleSteps(inputs), ...imageSteps(inputs), ...mediaSteps(inputs)];
+  return [...rootSteps(inputs), ...bundleSteps(inputs), ...extensionSteps(inputs), ...imageSteps(inputs), ...mediaSteps(inputs)];
 }
 
 /** Files of the release that each output of a recipe becomes; see file-names.ts for the braces. */
@@ -221,7 +243,8 @@ function mediaSteps({ recipe, keys, sourceDateEpoch }: PlanInputs): Step[] {
   ];
 }
 
-function refuse(what: string, wanted: readonly string[], known: readonly string[]): void {
+/** @throws PipelineError PLAN_UNSUPPORTED */
+export function refuse(what: string, wanted: readonly string[], known: readonly string[]): void {
   const unknown = wanted.filter((name) => !known.includes(name));
   if (unknown.length > 0)
     throw new PipelineError("PLAN_UNSUPPORTED", { expected: `${what} among ${known.join(", ")}`, actual: unknown.join(", ") });
@@ -265,7 +288,16 @@ export interface SourceDigests {
  * @throws PipelineError PLAN_UNSUPPORTED, PLAN_UNRESOLVED
  */
 export function plan(inputs: PlanInputs, sources: SourceDigests, steps: readonly Step[] = planSteps(inputs)): Plan {
-  const { recipe, lock, sourceDateEpoch } = inputs;
+  return composePlan(inputs, sources, steps, releaseOutputs(inputs.recipe));
+}
+
+/** What a plan of any kind of recipe consists of. @throws PipelineError PLAN_UNRESOLVED */
+export function composePlan(
+  { recipe, lock, sourceDateEpoch }: { readonly recipe: Recipe; readonly lock: object; readonly sourceDateEpoch: number },
+  sources: SourceDigests,
+  steps: readonly Step[],
+  outputs: Readonly<Record<string, OutputRef>>,
+): Plan {
   return {
     recipe: {
       id: recipe.id,
@@ -277,6 +309,6 @@ export function plan(inputs: PlanInputs, sources: SourceDigests, steps: readonly
     sources: lookUp("source", Object.keys(sources.files), sources.files),
     programs: lookUp("program", Object.keys(sources.programs), sources.programs),
     steps,
-    outputs: releaseOutputs(recipe),
+    outputs,
   };
 }

@@ -7,6 +7,12 @@ import { lineShape, sha256Shape } from "./shapes.ts";
 /** Largest extensions.json, in bytes. */
 export const MAX_EXTENSIONS_BYTES = 1 << 18;
 
+/**
+ * GPT type of a partition that holds a system extension. Of our own making: no generator or tool mounts, formats or grows what it does not
+ * know, and systemd-repart tells these partitions from every other.
+ */
+export const EXTENSION_PARTITION_TYPE = "5ecae870-9f0c-4d6b-8f5e-1e6c0a7d3b21";
+
 /** A PCI device is meant when its class begins with one of the classes and, where vendors are listed, its vendor is one of them. */
 const hardwareShape = object({
   /** Lower-case hex: base class, subclass, interface, or the beginning of that, e.g. "03" for display controllers. */

@@ -1,7 +1,11 @@
-// Lays out the disk: ESP and slot A. Slot B and /var are made by the machine at its first boot, on whatever disk it has.
-// disk --sealed DIR --root-hash FILE --uki FILE --bootloader FILE --version V --seed UUID --esp-mib N --root-mib N --verity-mib N --image-gib N --out DIR
+// Lays out the disk: ESP, slot A of the root and of every system extension. Slots B and /var are made by the machine at its first boot, on
+// whatever disk it has.
+// disk --sealed DIR --root-hash FILE --uki FILE --bootloader FILE --version V --seed UUID --esp-mib N --root-mib N --verity-mib N --image-gib N
+//   --extensions NAME=MIB,NAME=MIB --descriptions DIR --out DIR
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { EXTENSION_PARTITION_TYPE } from "@secai/formats/extensions";
+import { extensionSlots } from "./extension-slots.ts";
 import { readFlags, sourceDateEpoch, tool } from "./tool.ts";
 import { toolAsync } from "./tool-async.ts";
 
@@ -39,6 +43,15 @@ function writeDefinitions(rootHash: string): void {
     CopyBlocks: join(sealed, "root.verity"),
     ...fixed(flag("verity-mib")),
   });
+  for (const { order, name, sizeMiB, description } of extensionSlots(flag("extensions"), flag("descriptions"))) {
+    definition(`22-extension-${order}`, {
+      Type: EXTENSION_PARTITION_TYPE,
+      Label: description.partition,
+      UUID: uuid(description.rootHash.slice(0, 32)),
+      CopyBlocks: join(flag("descriptions"), `${name}.image`),
+      ...fixed(String(sizeMiB)),
+    });
+  }
 }
 
 function writeEsp(): void {

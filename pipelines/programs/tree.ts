@@ -1,5 +1,6 @@
 // Turns the distribution's root into the appliance's: overlays, services, unit presets, everything removed that must not ship.
-// tree --root DIR --overlays DIR,DIR --services DIR --programs DIR --purge PKG,PKG --remove GLOB,GLOB --image-id ID --version V --out DIR --dpkg DIR
+// tree --root DIR --overlays DIR,DIR --services DIR --programs DIR --purge PKG,PKG --remove GLOB,GLOB --image-id ID --version V
+//   --extensions NAME=MIB,NAME=MIB --descriptions DIR --out DIR --dpkg DIR
 import { createHash } from "node:crypto";
 import {
   chmodSync,
@@ -16,6 +17,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { canonicalJson } from "@secai/formats/canonical-json";
+import { EXTENSION_PARTITION_TYPE, extensionsBytes } from "@secai/formats/extensions";
+import { declared, extensionSlots } from "./extension-slots.ts";
 import { readFlags, tool } from "./tool.ts";
 
 const flag = readFlags(process.argv.slice(2));
@@ -72,6 +75,27 @@ function installPrograms(programs: string): void {
   for (const file of readdirSync(programs).sort()) install(join(programs, file), inTree(`usr/libexec/secure-ai/${file}`), 0o644);
 }
 
+/**
+ * The root hashes by which this root knows its system extensions, and for first boot the partitions: those that came with the disk, and as
+ * many empty ones for the next version.
+ */
+function declareExtensions(): void {
+  const slots = extensionSlots(flag("extensions"), flag("descriptions"));
+  folder("usr/lib/secure-ai");
+  writeFileSync(inTree("usr/lib/secure-ai/extensions.json"), extensionsBytes(declared(slots)), { mode: 0o644 });
+  for (const { order, name, sizeMiB } of slots) {
+    const size = `SizeMinBytes=${sizeMiB}M\nSizeMaxBytes=${sizeMiB}M\n`;
+    const type = `[Partition]\nType=${EXTENSION_PARTITION_TYPE}\n`;
+    const definition = (file: string, text: string) =>
+      writeFileSync(inTree(`usr/lib/repart.d/${file}.conf`), text, { mode: 0o644 });
+    definition(`22-extension-${order}-a`, `# Extension ${name}.\n${type}${size}`);
+    definition(
+      `32-extension-${order}-b`,
+      `# Made at first boot: extension ${name} of the first update.\n${type}Label=_empty\n${size}`,
+    );
+  }
+}
+
 /** Path globs of the recipe. One that matches nothing is fine: package sets differ between architectures. */
 function removePaths(patterns: readonly string[]): void {
   for (const pattern of patterns) {
@@ -116,6 +140,7 @@ removePaths(list("remove"));
 for (const source of list("overlays")) overlay(source, tree);
 installServices(flag("services"));
 installPrograms(flag("programs"));
+declareExtensions();
 identify(flag("image-id"), flag("version"));
 tool("systemd-sysusers", [`--root=${tree}`]);
 for (const name of ["passwd-", "group-", "shadow-", "gshadow-", ".pwd.lock"]) rmSync(inTree(join("etc", name)), { force: true });

@@ -20,10 +20,28 @@ export interface TreeInputs extends Common {
   /** Bundles that the service runner may start, and programs that units call directly. */
   readonly services: readonly string[];
   readonly programs: readonly string[];
+  /** System extensions of the recipe: the root says by which root hash it knows each, and what its partitions are like. */
+  readonly extensions: readonly ExtensionSlot[];
 }
 
+/** What the root and the disk need to know of a system extension beyond its own description. */
+export interface ExtensionSlot {
+  readonly name: string;
+  readonly sizeMiB: number;
+}
+
+const extensionStepOf = ({ name }: ExtensionSlot) => `extension.${name}`;
+const extensionInputs = (extensions: readonly ExtensionSlot[], output: "description" | "image") =>
+  Object.fromEntries(
+    extensions.map((one): [string, Input] => [`/in/extensions/${one.name}.${output}`, outputOf(extensionStepOf(one), output)]),
+  );
+/** "vulkan=192,cuda=900": names and MiB, in the order of the partitions. */
+const extensionFlag = (extensions: readonly ExtensionSlot[]) =>
+  extensions.map(({ name, sizeMiB }) => `${name}=${sizeMiB}`).join(",");
+
 /** The appliance's tree: the distribution's root, overlays, services, presets; what must not ship is gone. */
-export function treeStep({ imageId, overlays, remove, services, programs, version, sourceDateEpoch }: TreeInputs): ExecStep {
+export function treeStep({ imageId, overlays, remove, services, programs, extensions, ...common }: TreeInputs): ExecStep {
+  const { version, sourceDateEpoch } = common;
   const bundles = (folder: string, names: readonly string[]) =>
     names.map((name): [string, Input] => [`/in/${folder}/${name}.mjs`, outputOf(`bundle.${name}`, "bundle")]);
   return programStep({
@@ -36,12 +54,15 @@ export function treeStep({ imageId, overlays, remove, services, programs, versio
       "/in/root": outputOf("root.image", "root"),
       ...overlaySources(overlays),
       ...Object.fromEntries([...bundles("services", services), ...bundles("programs", programs)]),
+      ...extensionInputs(extensions, "description"),
     },
     flags: {
       root: "/in/root",
       overlays: overlayPaths(overlays),
       services: "/in/services",
       programs: "/in/programs",
+      extensions: extensionFlag(extensions),
+      descriptions: "/in/extensions",
       purge: remove.packages.join(","),
       remove: remove.paths.join(","),
       "image-id": imageId,
@@ -191,10 +212,12 @@ export interface DiskInputs extends Common {
   readonly rootMiB: number;
   readonly verityMiB: number;
   readonly imageGiB: number;
+  readonly extensions: readonly ExtensionSlot[];
 }
 
 /** The disk with the ESP and slot A, compressed for flashing and as QCOW2. */
-export function diskStep({ version, sourceDateEpoch, seed, espMiB, rootMiB, verityMiB, imageGiB }: DiskInputs): ExecStep {
+export function diskStep({ version, sourceDateEpoch, seed, extensions, ...sizes }: DiskInputs): ExecStep {
+  const { espMiB, rootMiB, verityMiB, imageGiB } = sizes;
   return programStep({
     id: "disk",
     title: "disk images",
@@ -205,6 +228,8 @@ export function diskStep({ version, sourceDateEpoch, seed, espMiB, rootMiB, veri
       "/in/ROOT_HASH": outputOf("seal", "rootHash"),
       "/in/uki.efi": outputOf("uki", "uki"),
       "/in/bootx64.efi": outputOf("uki", "bootloader"),
+      ...extensionInputs(extensions, "description"),
+      ...extensionInputs(extensions, "image"),
     },
     flags: {
       sealed: "/in/sealed",
@@ -217,6 +242,8 @@ export function diskStep({ version, sourceDateEpoch, seed, espMiB, rootMiB, veri
       "root-mib": String(rootMiB),
       "verity-mib": String(verityMiB),
       "image-gib": String(imageGiB),
+      extensions: extensionFlag(extensions),
+      descriptions: "/in/extensions",
       out: "/out",
     },
     outputs: { raw: file("/out/disk.raw.zst"), qcow2: file("/out/disk.qcow2") },

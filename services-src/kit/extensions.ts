@@ -1,0 +1,104 @@
+import { type Extension, isHardwareFor } from "@secai/formats/extensions";
+import { ExtensionRefusal, type ExtensionRefusalCode } from "./extension-errors.ts";
+
+// Which system extensions a machine merges. What it knows of them stands in the sealed root; what it finds on the disk is checked against that.
+
+/** A device of the PCI bus: six and four lower-case hex digits. */
+export interface PciDevice {
+  readonly pciClass: string;
+  readonly vendor: string;
+}
+
+/** "hardware": each whose hardware is there; else everything, nothing, or these. */
+export type Choice = "hardware" | "all" | readonly string[];
+
+const ARGUMENT = "secai.extensions=";
+
+/** The last `secai.extensions=all|none|NAME,NAME` of a kernel command line; without one hardware decides. */
+export function parseChoice(commandLine: string): Choice {
+  const word = commandLine
+    .trim()
+    .split(/\s+/)
+    .findLast((one) => one.startsWith(ARGUMENT));
+  if (word === undefined) return "hardware";
+  const value = word.slice(ARGUMENT.length);
+  if (value === "all") return "all";
+  return value === "none" ? [] : [...new Set(value.split(",").filter((name) => name !== ""))];
+}
+
+export interface Refused {
+  readonly name: string;
+  readonly reason: ExtensionRefusalCode;
+}
+
+export interface Selection {
+  readonly wanted: readonly Extension[];
+  readonly refused: readonly Refused[];
+}
+
+export function select(extensions: readonly Extension[], choice: Choice, devices: readonly PciDevice[]): Selection {
+  if (choice === "all") return { wanted: extensions, refused: [] };
+  if (choice === "hardware") {
+    const fits = ({ hardware }: Extension) => devices.some(({ pciClass, vendor }) => isHardwareFor(hardware, pciClass, vendor));
+    return { wanted: extensions.filter(fits), refused: [] };
+  }
+  const known = new Set(extensions.map(({ name }) => name));
+  return {
+    wanted: extensions.filter(({ name }) => choice.includes(name)),
+    refused: choice
+      .filter((name) => !known.has(name))
+      // A name from the command line goes into a state file and a log: no further than a name can.
+      .map((name) => ({ name: name.replaceAll(/[^a-z0-9-]/g, "?").slice(0, 32), reason: "EXTENSION_UNKNOWN" })),
+  };
+}
+
+/** A partition as the kernel knows it. */
+export interface BlockPartition {
+  /** Kernel name, e.g. "vda5". */
+  readonly device: string;
+  /** Kernel name of the disk it lies on. */
+  readonly disk: string;
+  readonly label: string;
+  readonly bytes: number;
+}
+
+/**
+ * The partition of an extension: on the root's own disk, for one of the same name on another is never ours.
+ * @throws ExtensionRefusal EXTENSION_PARTITION
+ */
+export function partitionFor(
+  { partition, hashOffset }: Extension,
+  partitions: readonly BlockPartition[],
+  disk: string,
+): BlockPartition {
+  const found = partitions.filter((one) => one.label === partition && one.disk === disk);
+  const [only] = found;
+  if (only === undefined || found.length > 1)
+    throw new ExtensionRefusal("EXTENSION_PARTITION", { expected: `one ${partition} on ${disk}`, actual: `${found.length}` });
+  if (only.bytes <= hashOffset)
+    throw new ExtensionRefusal("EXTENSION_PARTITION", {
+      expected: `${partition} with more than ${hashOffset} bytes`,
+      actual: `${only.bytes}`,
+    });
+  return only;
+}
+
+/** Octal escapes of blank, tab, newline and backslash (proc_pid_mountinfo(5)). */
+const unescaped = (field: string) =>
+  field.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+
+/**
+ * Names of the extensions that systemd-sysext has laid over /usr, the topmost first; undefined when nothing or something else lies there.
+ * @param mountinfo of a process: `... point options [optional...] - type source superOptions`
+ */
+export function mergedExtensions(mountinfo: string): readonly string[] | undefined {
+  const rows = mountinfo.split("\n").map((line) => /^\d+ \d+ \S+ \S+ (\S+) \S+ (?:\S+ )*?- (\S+) \S+ (\S+)$/.exec(line));
+  const last = rows.findLast((row) => row?.[1] === "/usr");
+  if (last?.[2] !== "overlay") return undefined;
+  const options = (last[3] ?? "").split(",");
+  const layers = options
+    .filter((option) => /^lowerdir\+?=/.test(option))
+    .flatMap((option) => unescaped(option.slice(option.indexOf("=") + 1)).split(":"));
+  // The first layer is systemd-sysext's own list, the last the root's /usr.
+  return layers.slice(1, -1).map((path) => /^\/run\/systemd\/sysext\/extensions\/([^/]+)\/usr$/.exec(path)?.[1] ?? path);
+}
