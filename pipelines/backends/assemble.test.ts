@@ -16,15 +16,18 @@ const cpuFile = "/usr/lib/secure-ai/runtime/libggml-cpu-x64.so";
 const cudaFile = "/usr/lib/secure-ai/backends/cuda/libggml-cuda.so";
 const cpu = record("cpu", cpuFile, "1");
 const cuda = record("cuda", cudaFile, "2");
-const inTree = (...files: readonly (readonly [string, string])[]) =>
-  new Map(files.map(([path, digit]) => [path, { sha256: digestOf(digit), size: 100 }]));
+/** The CPU's file in the root, and what stands in the extension. */
+const inTrees = (...files: readonly (readonly [string, string, number?])[]): Assembly["libraries"] => ({
+  root: new Map([[cpuFile, { sha256: digestOf("1"), size: 100 }]]),
+  "extension:cuda": new Map(files.map(([path, digit, size = 100]) => [path, { sha256: digestOf(digit), size }])),
+});
 
 const good: Assembly = {
   runtime: { package: "@node-llama-cpp/linux-x64", version: "3.22.1", llamaCpp: "v0.5.0", ggml: "0.25.1" },
   declared: ["cpu", "cuda"],
   records: [cuda, cpu],
   places: { cpu: "root", cuda: "extension:cuda" },
-  libraries: inTree([cpuFile, "1"], [cudaFile, "2"]),
+  libraries: inTrees([cudaFile, "2"]),
   unresolved: { cpu: [], cuda: [] },
 };
 
@@ -36,9 +39,15 @@ const refused: readonly {
 }[] = [
   {
     name: "one backend file removed",
-    change: { libraries: inTree([cpuFile, "1"]) },
+    change: { libraries: inTrees() },
     code: "GPU_BACKEND_MISSING",
     says: /libggml-cuda\.so of the backend cuda/,
+  },
+  {
+    name: "a backend that lies elsewhere than where it should",
+    change: { places: { cpu: "root", cuda: "root" } },
+    code: "GPU_BACKEND_MISSING",
+    says: /libggml-cuda\.so of the backend cuda.*in the root/,
   },
   { name: "a declared backend that no step made", change: { records: [cpu] }, code: "GPU_BACKEND_MISSING", says: /backend cuda/ },
   {
@@ -56,19 +65,19 @@ const refused: readonly {
   { name: "a backend without a place", change: { places: { cpu: "root" } }, code: "GPU_BACKEND_MISSING", says: /backend cuda/ },
   {
     name: "a library that was changed after its step",
-    change: { libraries: inTree([cpuFile, "1"], [cudaFile, "3"]) },
+    change: { libraries: inTrees([cudaFile, "3"]) },
     code: "GPU_BACKEND_UNHASHED",
     says: /libggml-cuda\.so of the backend cuda/,
   },
   {
     name: "a library of another size",
-    change: { libraries: new Map([...good.libraries, [cudaFile, { sha256: digestOf("2"), size: 99 }]]) },
+    change: { libraries: inTrees([cudaFile, "2", 99]) },
     code: "GPU_BACKEND_UNHASHED",
     says: /99 bytes/,
   },
   {
     name: "a library that no backend declares",
-    change: { libraries: inTree([cpuFile, "1"], [cudaFile, "2"], ["/usr/lib/secure-ai/runtime/libggml-rpc.so", "4"]) },
+    change: { libraries: inTrees([cudaFile, "2"], ["/usr/lib/secure-ai/backends/cuda/libggml-rpc.so", "4"]) },
     code: "GPU_BACKEND_UNHASHED",
     says: /libggml-rpc\.so/,
   },

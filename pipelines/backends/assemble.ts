@@ -10,13 +10,16 @@ export interface Assembly {
   readonly records: readonly BackendRecord[];
   /** Where each backend lies in the image. */
   readonly places: Readonly<Record<string, string>>;
-  /** Every library in the folders for backends, as the finished trees have it, by its absolute path. */
-  readonly libraries: ReadonlyMap<string, { readonly sha256: string; readonly size: number }>;
+  /** By place: every library in the folders for backends, as the finished tree has it, by its absolute path. */
+  readonly libraries: Readonly<Record<string, ReadonlyMap<string, { readonly sha256: string; readonly size: number }>>>;
   /** By backend: what the loader would miss, see `unresolvedLibraries`. */
   readonly unresolved: Readonly<Record<string, readonly Unresolved[]>>;
 }
 
 const missing = (expected: string, actual: string): BackendError => new BackendError("GPU_BACKEND_MISSING", { expected, actual });
+
+/** "extension:cuda" -> "the extension cuda" */
+const inWords = (place: string): string => `the ${place.replace(":", " ")}`;
 
 /** The record of a declared backend, with its place. @throws BackendError GPU_BACKEND_MISSING */
 function entryOf(name: string, { records, places }: Assembly): BackendEntry {
@@ -29,10 +32,10 @@ function entryOf(name: string, { records, places }: Assembly): BackendEntry {
 }
 
 /** @throws BackendError GPU_BACKEND_MISSING, GPU_BACKEND_UNHASHED */
-function requireFiles({ name, files }: BackendEntry, libraries: Assembly["libraries"]): void {
+function requireFiles({ name, files, place }: BackendEntry, libraries: Assembly["libraries"]): void {
   for (const { path, sha256, size } of files) {
-    const found = libraries.get(path);
-    if (found === undefined) throw missing(`${path} of the backend ${name}`, "no such file in the image");
+    const found = libraries[place]?.get(path);
+    if (found === undefined) throw missing(`${path} of the backend ${name}`, `no such file in ${inWords(place)}`);
     if (found.sha256 !== sha256 || found.size !== size)
       throw new BackendError("GPU_BACKEND_UNHASHED", {
         expected: `${path} of the backend ${name} with SHA-256 ${sha256}`,
@@ -43,8 +46,11 @@ function requireFiles({ name, files }: BackendEntry, libraries: Assembly["librar
 
 /** Libraries that no backend declares: the runtime would load them all the same. @throws BackendError GPU_BACKEND_UNHASHED */
 function requireDeclared(entries: readonly BackendEntry[], libraries: Assembly["libraries"]): void {
-  const known = new Set(entries.flatMap(({ files }) => files.map(({ path }) => path)));
-  const unknown = [...libraries.keys()].find((path) => !known.has(path));
+  const known = new Set(entries.flatMap(({ files, place }) => files.map(({ path }) => `${path} in ${inWords(place)}`)));
+  const present = Object.entries(libraries).flatMap(([place, files]) =>
+    [...files.keys()].map((path) => `${path} in ${inWords(place)}`),
+  );
+  const unknown = present.find((file) => !known.has(file));
   if (unknown === undefined) return;
   throw new BackendError("GPU_BACKEND_UNHASHED", {
     expected: `libraries of the backends ${entries.map(({ name }) => name).join(", ")}`,
@@ -65,7 +71,7 @@ function requireLoadable({ name, version, place }: BackendEntry, { runtime, unre
   if (found.length === 0) return;
   const needs = found.map(({ file, needs: need }) => `${file} needs ${need}`);
   throw new BackendError("GPU_BACKEND_UNLOADABLE", {
-    expected: `every library that the backend ${name} needs in the ${place === "root" ? "root" : `root or the ${place.replace(":", " ")}`}`,
+    expected: `every library that the backend ${name} needs in ${place === "root" ? inWords(place) : `${inWords("root")} or ${inWords(place)}`}`,
     actual: `${needs.slice(0, 5).join(", ")}${needs.length > 5 ? ` and ${needs.length - 5} more` : ""}`,
   });
 }

@@ -9,7 +9,8 @@ export const RECORD_FILE = "backend.json";
 
 /** Where libraries lie in the running system: the runtime's in the sealed root, a backend's mostly in an extension. */
 export const RUNTIME_FOLDER = "/usr/lib/secure-ai/runtime";
-export const backendFolder = (name: string): string => `/usr/lib/secure-ai/backends/${name}`;
+export const BACKENDS_FOLDER = "/usr/lib/secure-ai/backends";
+export const backendFolder = (name: string): string => `${BACKENDS_FOLDER}/${name}`;
 
 /** Libraries of the runtime itself; all that a backend needs beside them comes from packages. */
 const isOfRuntime = (soname: string): boolean => /^lib(ggml|llama)([.-][A-Za-z0-9._-]*)?\.so(\.[0-9.]+)?$/.test(soname);

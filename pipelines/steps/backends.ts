@@ -1,5 +1,5 @@
 import type { ExecStep, Input, OutputRef } from "../step.ts";
-import { directory, programStep } from "./exec.ts";
+import { directory, file, programStep } from "./exec.ts";
 import { toolRoot } from "./root.ts";
 
 /** Every locked tarball of the npm registry. */
@@ -70,6 +70,61 @@ export function cudaStep({ tools, toolRoot: root, source, sourceDateEpoch }: Cud
       out: "/out/backend",
     },
     outputs: { backend: directory("/out/backend") },
+    sourceDateEpoch,
+  });
+}
+
+export interface GpuBackendsInputs {
+  readonly runtime: NpmSource;
+  /** What the recipe declares, in its order. */
+  readonly declared: readonly string[];
+  /** "root" or "extension:NAME", by backend. */
+  readonly places: Readonly<Record<string, string>>;
+  /** Trees that become the sealed root, the one that wins first. */
+  readonly root: readonly OutputRef[];
+  /** Outputs `backend` of the backends' steps, by backend. */
+  readonly backends: Readonly<Record<string, OutputRef>>;
+  /** Trees of the system extensions, by name. */
+  readonly extensions: Readonly<Record<string, OutputRef>>;
+  readonly architecture: "amd64" | "arm64";
+  readonly sourceDateEpoch: number;
+}
+
+const MULTIARCH = { amd64: "x86_64-linux-gnu", arm64: "aarch64-linux-gnu" } as const;
+
+const below = (folder: string, refs: Readonly<Record<string, OutputRef>>): Record<string, Input> =>
+  Object.fromEntries(Object.entries(refs).map(([name, ref]) => [`${folder}/${name}`, ref]));
+
+/** gpu-backends.json of the image. Fails by name when a declared backend is missing, is not the one that was built or cannot be loaded. */
+export function gpuBackendsStep({
+  runtime,
+  declared,
+  places,
+  architecture,
+  sourceDateEpoch,
+  ...inputs
+}: GpuBackendsInputs): ExecStep {
+  const root = Object.fromEntries(inputs.root.map((ref, index): [string, Input] => [`/in/root/${index}`, ref]));
+  return programStep({
+    id: "gpu-backends",
+    title: "Check the GPU backends and list them",
+    program: "gpu-backends",
+    tools: toolRoot,
+    inputs: { ...root, ...below("/in/backends", inputs.backends), ...below("/in/extensions", inputs.extensions) },
+    flags: {
+      package: runtime.name,
+      version: runtime.version,
+      declared: declared.join(","),
+      places: Object.entries(places)
+        .map(([name, place]) => `${name}=${place}`)
+        .join(","),
+      root: Object.keys(root).join(","),
+      backends: "/in/backends",
+      extensions: Object.keys(inputs.extensions).length === 0 ? "" : "/in/extensions",
+      multiarch: MULTIARCH[architecture],
+      out: "/out/gpu-backends.json",
+    },
+    outputs: { declaration: file("/out/gpu-backends.json") },
     sourceDateEpoch,
   });
 }
