@@ -70,6 +70,20 @@ const librariesOf = ({ root, extensions }: Collection): Assembly["libraries"] =>
   ...Object.fromEntries(Object.entries(extensions).map(([name, tree]) => [`extension:${name}`, librariesIn([tree])])),
 });
 
+/** What lies in the runtime's folder and is no backend. */
+function runtimeFiles(root: LayeredTree): GpuBackends["runtime"]["files"] {
+  return namesIn(root, RUNTIME_FOLDER)
+    .filter((name) => !isBackendLibrary(name))
+    .map((name) => {
+      const path = `${RUNTIME_FOLDER}/${name}`;
+      const file = resolveInTrees(root, path);
+      if (file === undefined)
+        throw new BackendError("GPU_BACKEND_SOURCE_UNEXPECTED", { expected: `regular files in ${RUNTIME_FOLDER}`, actual: name });
+      const bytes = readFileSync(file);
+      return { path, sha256: sha256(bytes), size: bytes.length };
+    });
+}
+
 function runtimeOf({ runtime, root }: Collection): GpuBackends["runtime"] {
   const releases = namesIn(root, RUNTIME_FOLDER).flatMap((name) => RELEASE_LIBRARY.exec(name)?.[1] ?? []);
   const base = resolveInTrees(root, `${RUNTIME_FOLDER}/${BASE_LIBRARY}`);
@@ -79,7 +93,7 @@ function runtimeOf({ runtime, root }: Collection): GpuBackends["runtime"] {
       expected: `a runtime of ${runtime.package}: one libllama and ${BASE_LIBRARY} in ${RUNTIME_FOLDER}`,
       actual: namesIn(root, RUNTIME_FOLDER).join(", ") || "no file",
     });
-  return { ...runtime, llamaCpp, ggml: ggmlVersionOf(readFileSync(base)) };
+  return { ...runtime, llamaCpp, ggml: ggmlVersionOf(readFileSync(base)), files: runtimeFiles(root), licences: ["MIT"] };
 }
 
 function recordsOf({ outputs }: Collection): readonly BackendRecord[] {

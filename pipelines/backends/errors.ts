@@ -21,6 +21,11 @@ export const backendErrors = {
     meaning: "A package that a backend is made of does not hold what this build knows of it.",
     fix: "Lock the release of the package that the message names, or teach the build the new one.",
   },
+  GPU_BACKEND_PATCH: {
+    exit: 1,
+    meaning: "A patch of this repository does not apply to the sources that a backend is compiled from.",
+    fix: "Bring the patch that the message names up to the locked release, or remove it when the release has the change.",
+  },
   GPU_ARCHITECTURES_DIFFER: {
     exit: 1,
     meaning: "A compiled backend has code for other GPUs than it was asked for.",

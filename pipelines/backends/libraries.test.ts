@@ -91,6 +91,11 @@ test("what is opened by name must be there, too", () => {
   ]);
 });
 
+test("a library that is both opened and needed is named once", () => {
+  rmSync(join(extension, `${lib}/libcudart.so.12`));
+  expect(check({ opened: ["libcudart.so.12"] })).toEqual([{ file: backend, needs: "libcudart.so.12" }]);
+});
+
 test("without a path to the runtime its libraries count only when they are loaded before", () => {
   put(extension, backend, { needed: ["libggml-base.so"], undefined: ["ggml_new_tensor"] });
   expect(check()).toEqual([{ file: backend, needs: "libggml-base.so" }]);

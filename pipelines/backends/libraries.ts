@@ -90,8 +90,9 @@ export function unresolvedLibraries({ trees, files, loaded, opened = [], folders
   const need = (by: Loaded, name: string) => {
     if (names.has(name)) return;
     const found = find(reader, name, by, folders);
-    if (found === undefined) missing.push({ file: by.path, needs: name });
-    else {
+    if (found === undefined) {
+      if (!missing.some((one) => one.file === by.path && one.needs === name)) missing.push({ file: by.path, needs: name });
+    } else {
       names.add(name).add(nameOf(found));
       waiting.push(found);
       closure.push(found);
