@@ -2,6 +2,7 @@ import { baselineShape } from "@secai/formats/baseline";
 import { dsseBundleShape, messageBundleShape } from "@secai/formats/bundle";
 import { channelShape } from "@secai/formats/channel";
 import { envelopeShape } from "@secai/formats/dsse";
+import { backendRecordShape, gpuBackendsShape } from "@secai/formats/gpu-backends";
 import { kernelModulesShape } from "@secai/formats/kernel-modules";
 import { keyManifestShape } from "@secai/formats/key-manifest";
 import { manifestShape } from "@secai/formats/manifest";
@@ -40,6 +41,8 @@ export const documents: Readonly<Record<string, { readonly title: string; readon
   "verify-policy": { title: "A policy file of secai verify release", shape: verifyPolicyShape },
   "release-diff": { title: "What secai release diff prints with --json", shape: diffReportShape },
   "kernel-modules": { title: "modules.json, kernel modules that were compiled for an image", shape: kernelModulesShape },
+  "gpu-backends": { title: "gpu-backends.json, schema 1", shape: gpuBackendsShape },
+  "gpu-backend": { title: "backend.json of one GPU backend", shape: backendRecordShape },
   waivers: { title: "recipes/waivers/RECIPE.yaml", shape: waiversShape },
 };
 
