@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help image boot test acceptance media adversarial reproducible verify-release release bench fuzz lint clean
+.PHONY: help image boot test acceptance media adversarial reproducible verify-release release gpu-qualify bench fuzz lint clean
 RECIPE ?= debian-13
 SECONDS ?= 3
 # The newest release directory.
@@ -24,6 +24,8 @@ verify-release: ## verify the newest release directory (DIR=... for another)
 	@npm run --silent verify-release -- $(DIR)
 release: ## build a release candidate with every medium: refuses drift from the lock (RECIPE=debian-13)
 	@npm run --silent release -- $(RECIPE)
+gpu-qualify: ## prove that this machine's GPU computes what the CPU computes (ARGS='--tree DIR --apply')
+	@npm run --silent gpu-qualify -- $(ARGS)
 bench: ## measure against peers in the same run
 	@npm run --silent bench
 fuzz: ## feed hostile bytes to every parser (SECONDS=3 each)

@@ -10,8 +10,10 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   release: ["attest/formats", "attest/measure", "attest/sign", "attest/verify"],
   "services-src/kit": ["attest/formats"],
   services: ["services-src/kit"],
+  // gpu.json and the qualification of a GPU are documents that the toolchain and the verifier read, too.
+  "services-src/gpu": ["services-src/kit", "attest/formats"],
   "services-src/runtime-attestor": ["services-src/kit", "attest/measure"],
-  scripts: ["pipelines", "release", "attest/verify", "attest/measure", "attest/formats"],
+  scripts: ["pipelines", "release", "attest/verify", "attest/measure", "attest/formats", "services-src/gpu"],
 };
 
 /** The room a file lives in, e.g. "attest/formats" or "services-src/policy-engine"; "test" may import anything. */
