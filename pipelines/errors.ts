@@ -26,6 +26,11 @@ export const pipelineErrors = {
     meaning: "The plan names a file or folder that the repository does not have.",
     fix: "Correct the path in the recipe.",
   },
+  COMMIT_UNKNOWN: {
+    exit: 2,
+    meaning: "An image that names the commit it was made from cannot be planned outside of a git checkout.",
+    fix: "Work in a clone of the repository.",
+  },
   PLAN_UNSUPPORTED: {
     exit: 2,
     meaning: "The recipe asks for something that this version cannot build.",

@@ -4,7 +4,7 @@ import { type Sha256, sha256 } from "@secai/formats/digest";
 import { describe, expect, test } from "vitest";
 import type { Lock, LockedPackage } from "./lock/lock.ts";
 import { type PlanInputs, plan, planSteps } from "./plan.ts";
-import { loadRecipe } from "./recipe/recipe.ts";
+import { loadDebianRecipe } from "./recipe/recipe.ts";
 import { referencesOf } from "./sources.ts";
 import type { ExecStep, Plan } from "./step.ts";
 import type { NpmLock } from "./steps/closure.ts";
@@ -34,7 +34,7 @@ const certificates = { "PK.crt": "PK", "KEK.crt": "KEK", "db.crt": "db", "pcr.pu
 const npm = JSON.parse(readFileSync(join(top, "package-lock.json"), "utf8")) as NpmLock;
 
 async function inputs(change: Partial<PlanInputs["recipe"]> = {}): Promise<PlanInputs> {
-  const recipe = { ...(await loadRecipe(top, "recipes/debian-13.yaml")), ...change };
+  const recipe = { ...(await loadDebianRecipe(top, "recipes/debian-13.yaml")), ...change };
   return {
     recipe,
     lock,

@@ -67,8 +67,11 @@ export interface ExecStep {
   /** The root file system it runs in: an output that is a directory tree, or the host's own (only to make the first tool root). */
   readonly tools: OutputRef | { readonly kind: "host" };
   readonly network: "none";
-  /** "tree": may chown, mknod, chroot and mount inside its own sandbox, as making a root file system needs. */
-  readonly privileges: "none" | "tree";
+  /**
+   * "tree": may chown, mknod, chroot and mount inside its own sandbox, as making a root file system needs. "machine": every capability and
+   * the devices of the machine it runs on, as an image builder with loop devices needs; only engines on machines of their own run it.
+   */
+  readonly privileges: "none" | "tree" | "machine";
   readonly inputs: Readonly<Record<string, Input>>;
   readonly secrets: Readonly<Record<string, Secret>>;
   /**

@@ -22,6 +22,12 @@ export const fetchErrors = {
     meaning: "A mirror redirects too often, or to a place that is not HTTP.",
     fix: "Name another mirror with --mirror ARCHIVE=URL.",
   },
+  FETCH_REGISTRY_REFUSED: {
+    exit: 3,
+    meaning:
+      "A container registry does not give out what should be public, or asks for leave in a way that is not the protocol's.",
+    fix: "Check the repository in the recipe, or name a mirror with --mirror REGISTRY=URL.",
+  },
   FETCH_TOO_LARGE: {
     exit: 1,
     meaning: "A mirror sends more bytes than the lock says the file has.",

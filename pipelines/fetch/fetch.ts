@@ -5,6 +5,7 @@ import { FetchError, PackagesGoneError } from "./errors.ts";
 import { createHttpClient } from "./http.ts";
 import type { Mirrors } from "./mirrors.ts";
 import { openPartial } from "./partial.ts";
+import { withRegistryTokens } from "./registry.ts";
 import { type TransferOptions, transfer } from "./transfer.ts";
 
 /** Transfers at once: more do not help with one mirror, and are impolite. */
@@ -118,7 +119,7 @@ export function createFetcher({ mirrors, proxyEnv, attempts = 4, backoffMs = 500
     const stop = (): void => controller.abort(signal?.reason);
     if (signal?.aborted) stop();
     signal?.addEventListener("abort", stop, { once: true });
-    const client = createHttpClient(proxyEnv === undefined ? {} : { proxyEnv });
+    const client = withRegistryTokens(createHttpClient(proxyEnv === undefined ? {} : { proxyEnv }));
     const gone = new Set<FetchFile>();
     try {
       await pool(missing, controller, async (file) => {

@@ -7,13 +7,20 @@ const MAX_REDIRECTS = 5;
 /** How long a mirror may stay silent, in ms: before its answer and between two pieces of it. */
 const SILENCE_MS = 30_000;
 
+export interface GetOptions {
+  /** First byte that is wanted; > 0 asks for a range. */
+  readonly offset?: number;
+  /** Names in lower case. An authorization goes to the host that was asked and to no other that it redirects to. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
 export interface HttpClient {
   /**
    * Sends one GET and follows redirects. The caller must consume or destroy the answer's body.
-   * @param offset first byte that is wanted; > 0 asks for a range
    * @throws FetchError FETCH_UNREACHABLE, FETCH_REDIRECT
    */
-  get(url: string, options?: { readonly offset?: number; readonly signal?: AbortSignal }): Promise<http.IncomingMessage>;
+  get(url: string, options?: GetOptions): Promise<http.IncomingMessage>;
   close(): void;
 }
 
@@ -28,14 +35,15 @@ export function createHttpClient({ proxyEnv = process.env, silenceMs = SILENCE_M
   const settings = { keepAlive: true, maxSockets: 16, proxyEnv };
   const agents = { "http:": new http.Agent(settings), "https:": new https.Agent(settings) };
 
-  const once = (url: URL, offset: number, signal: AbortSignal | undefined): Promise<http.IncomingMessage> =>
+  const once = (url: URL, { offset = 0, headers: asked = {}, signal }: GetOptions): Promise<http.IncomingMessage> =>
     new Promise((resolve, reject) => {
       const fail = (cause: Error): void => {
         if (signal?.aborted) reject(signal.reason);
         else reject(new FetchError("FETCH_UNREACHABLE", { expected: `an answer of ${url.host}`, actual: cause.message, cause }));
       };
       // "identity": a body that was compressed on the way could not be counted nor resumed.
-      const headers = { "accept-encoding": "identity", ...(offset > 0 ? { range: `bytes=${offset}-` } : {}) };
+      const range = offset > 0 ? { range: `bytes=${offset}-` } : {};
+      const headers = { ...asked, "accept-encoding": "identity", ...range };
       const secure = url.protocol === "https:";
       const agent = secure ? agents["https:"] : agents["http:"];
       const request = (secure ? https : http).get(url, { agent, headers, ...(signal === undefined ? {} : { signal }) });
@@ -44,10 +52,12 @@ export function createHttpClient({ proxyEnv = process.env, silenceMs = SILENCE_M
       request.on("response", resolve);
     });
 
-  const follow = async (text: string, offset: number, signal: AbortSignal | undefined): Promise<http.IncomingMessage> => {
+  const follow = async (text: string, options: GetOptions): Promise<http.IncomingMessage> => {
+    const { authorization: _, ...open } = options.headers ?? {};
+    const { origin } = parseUrl(text);
     let url = parseUrl(text);
     for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
-      const answer = await once(url, offset, signal);
+      const answer = await once(url, url.origin === origin ? options : { ...options, headers: open });
       const { location } = answer.headers;
       if (![301, 302, 303, 307, 308].includes(answer.statusCode ?? 0) || location === undefined) return answer;
       answer.destroy();
@@ -60,7 +70,7 @@ export function createHttpClient({ proxyEnv = process.env, silenceMs = SILENCE_M
   };
 
   return {
-    get: (url, { offset = 0, signal } = {}) => follow(url, offset, signal),
+    get: (url, options = {}) => follow(url, options),
     close() {
       agents["http:"].destroy();
       agents["https:"].destroy();
@@ -88,7 +98,11 @@ export async function download(
   maxBytes: number,
   signal?: AbortSignal,
 ): Promise<Buffer | undefined> {
-  const answer = await client.get(url, signal === undefined ? {} : { signal });
+  return await bodyOf(await client.get(url, signal === undefined ? {} : { signal }), url, maxBytes);
+}
+
+/** The whole body of an answer, or `undefined` where the server has no such file. @throws as `download` */
+export async function bodyOf(answer: http.IncomingMessage, url: string, maxBytes: number): Promise<Buffer | undefined> {
   try {
     if (answer.statusCode === 404 || answer.statusCode === 410) return undefined;
     if (answer.statusCode !== 200)

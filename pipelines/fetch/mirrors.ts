@@ -99,16 +99,18 @@ const words = (text: string | undefined): string[] => (text ?? "").split(/\s+/).
 /**
  * Where archives can be had. Who names mirrors gets these: the caller's, else those of SECAI_MIRRORS, else the ones that the host's own
  * apt uses (and for "npm" the registry that its npm uses). Those of SECAI_SNAPSHOTS are asked last, for what has left the others. Both variables hold `ARCHIVE=URL`, separated by
- * white space. No address is built in.
+ * white space. No address is built in; `ownAddresses` are those that a recipe itself gives, for archives that apt knows nothing of.
  * @throws FetchError FETCH_MIRROR_UNKNOWN when one of `archives` is nowhere to be had, or a name is not `ARCHIVE=URL`
  */
 export async function findMirrors(
   archives: readonly string[],
   named: readonly string[],
   env: NodeJS.ProcessEnv,
+  ownAddresses: Mirrors = {},
 ): Promise<Mirrors> {
   const given = [collect(named.map(parseMirror)), collect(words(env.SECAI_MIRRORS).map(parseMirror))];
   const snapshots = collect(words(env.SECAI_SNAPSHOTS).map(parseMirror));
+  given.push(ownAddresses);
   const isGiven = (archive: string): boolean => given.some((mirrors) => mirrors[archive] !== undefined);
   const open = archives.filter((archive) => !isGiven(archive));
   if (open.some((archive) => archive !== NPM_ARCHIVE)) given.push(await hostMirrors());

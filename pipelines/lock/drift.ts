@@ -1,4 +1,4 @@
-import type { Recipe } from "../recipe/recipe.ts";
+import type { DebianRecipe } from "../recipe/recipe.ts";
 import { diffLocks } from "./diff.ts";
 import { LockError } from "./errors.ts";
 import type { Lock, RootName } from "./lock.ts";
@@ -39,7 +39,7 @@ export function driftBetween(before: Lock, after: Lock): readonly DriftedPackage
  * stays as it is.
  * @throws LockError LOCK_DRIFT_REFUSED for a release, and what `updateLock` throws
  */
-export async function resolveDrift(recipe: Recipe, lock: Lock, { channel, ...options }: DriftOptions): Promise<Drift> {
+export async function resolveDrift(recipe: DebianRecipe, lock: Lock, { channel, ...options }: DriftOptions): Promise<Drift> {
   if (channel !== "dev") {
     throw new LockError("LOCK_DRIFT_REFUSED", {
       expected: "every locked package on some mirror",

@@ -12,9 +12,24 @@ export const lockErrors = {
     meaning: "The lock does not belong to the recipe as it is now.",
     fix: "Renew it with `secai lock update RECIPE`.",
   },
+  LOCK_UNRESOLVED: {
+    exit: 3,
+    meaning: "The lock says of images or packages that nobody has resolved them yet: there is nothing to build from.",
+    fix: "Run `secai lock update RECIPE` on a machine that reaches the registries and repositories, and commit the result.",
+  },
+  LOCK_IMAGE_UNSIGNED: {
+    exit: 1,
+    meaning: "No signature by the key that the recipe names is attached to an image.",
+    fix: "Compare the key with the one that upstream publishes; do not go on without a signature.",
+  },
+  LOCK_KERNEL_MISMATCH: {
+    exit: 1,
+    meaning: "Prebuilt kernel modules are for another kernel than the base image's.",
+    fix: "Run the command again when upstream has published modules for this kernel.",
+  },
   LOCK_SIGNATURE_INVALID: {
     exit: 1,
-    meaning: "An archive's release file is not what its signers signed.",
+    meaning: "An archive's release file, a repository's index or a package is not what its signers signed.",
     fix: "Use another mirror; if that does not help, the archive itself is in trouble: do not go on.",
   },
   LOCK_SIGNER_UNKNOWN: {

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { Ajv, type ValidateFunction } from "ajv";
+import { type BootcLock, formatBootcLock, type LockedRpm } from "./bootc-lock.ts";
 import { LockError } from "./errors.ts";
 import {
   comparePackages,
@@ -14,16 +15,24 @@ import {
   rootNames,
 } from "./lock.ts";
 
-const schemaUrl = new URL("../../recipes/schema/lock.schema.json", import.meta.url);
+const schemaFile = (name: string): object =>
+  JSON.parse(readFileSync(new URL(`../../recipes/schema/${name}`, import.meta.url), "utf8")) as object;
 
 /** Ours has 140 KiB. */
 const MAX_LOCK_BYTES = 8 << 20;
 
-let validator: ValidateFunction<Lock> | undefined;
+interface Validators {
+  readonly lock: ValidateFunction<Lock>;
+  readonly bootc: ValidateFunction<BootcLock>;
+}
+let validators: Validators | undefined;
 
-function loadValidator(): ValidateFunction<Lock> {
-  validator ??= new Ajv({ strict: true }).compile<Lock>(JSON.parse(readFileSync(schemaUrl, "utf8")) as object);
-  return validator;
+function loadValidators(): Validators {
+  if (validators !== undefined) return validators;
+  const ajv = new Ajv({ strict: true, allowUnionTypes: true });
+  const lock = ajv.compile<Lock>(schemaFile("lock.schema.json"));
+  validators = { lock, bootc: ajv.compile<BootcLock>(schemaFile("bootc-lock.schema.json")) };
+  return validators;
 }
 
 function malformed(expected: string, actual: string): LockError {
@@ -52,11 +61,27 @@ function checkNpm(packages: readonly LockedNpmPackage[]): void {
   }
 }
 
-/**
- * Parses a lock: exactly the text that `formatLock` writes, so that no byte of it is without meaning.
- * @throws LockError LOCK_MALFORMED
- */
-export function parseLock(text: string): Lock {
+function checkRpms(rpms: readonly LockedRpm[]): void {
+  for (const [index, { name, path }] of rpms.entries()) {
+    const before = rpms[index - 1];
+    if (before !== undefined && compareText(before.name, name) >= 0)
+      throw malformed("rpms sorted, every package once", `${name} after ${before.name}`);
+    if (rpms.findIndex((other) => basename(other.path) === basename(path)) !== index)
+      throw malformed("file names of rpms that differ", `${basename(path)} twice`);
+  }
+}
+
+function checkImages({ images, unresolved }: BootcLock): void {
+  const open = new Set(unresolved.map(({ name }) => name));
+  for (const [index, { name, digest, blobs, signer }] of images.entries()) {
+    if (images.findIndex((other) => other.name === name) !== index) throw malformed("every image once", `${name} twice`);
+    const resolved = blobs.length > 0 && (signer.kind === "unsigned upstream" || signer.verifiedAt !== null);
+    if (resolved && digest !== `sha256:${blobs[0]?.sha256}`) throw malformed(`the blob of ${digest} first in ${name}`, "another");
+    if (resolved === open.has(name)) throw malformed(`${name} in "unresolved" exactly as long as it is not`, "the opposite");
+  }
+}
+
+function parseWith<T>(text: string, validate: ValidateFunction<T>, schema: string): T {
   if (text.length > MAX_LOCK_BYTES) throw malformed("at most 8 MiB", `${text.length} characters`);
   let value: unknown;
   try {
@@ -64,18 +89,35 @@ export function parseLock(text: string): Lock {
   } catch (cause) {
     throw new LockError("LOCK_MALFORMED", { expected: "JSON", actual: (cause as Error).message, cause });
   }
-  const validate = loadValidator();
-  if (!validate(value)) {
-    const [error] = validate.errors ?? [];
-    throw malformed(
-      "the shape of recipes/schema/lock.schema.json",
-      `${error?.instancePath ?? ""} ${error?.message ?? ""}`.trim(),
-    );
-  }
+  if (validate(value)) return value;
+  const [error] = validate.errors ?? [];
+  throw malformed(`the shape of recipes/schema/${schema}`, `${error?.instancePath ?? ""} ${error?.message ?? ""}`.trim());
+}
+
+const otherText = () => malformed("the text form that `secai lock update` writes", "other text for the same value");
+
+/**
+ * Parses the lock of a recipe on a container image, with the same strictness as `parseLock`.
+ * @throws LockError LOCK_MALFORMED
+ */
+export function parseBootcLock(text: string): BootcLock {
+  const value = parseWith(text, loadValidators().bootc, "bootc-lock.schema.json");
+  for (const root of rootNames(value)) checkOrder(root, lockedRoot(value, root));
+  checkImages(value);
+  checkRpms(value.rpms);
+  if (formatBootcLock(value) !== text) throw otherText();
+  return value;
+}
+
+/**
+ * Parses a lock: exactly the text that `formatLock` writes, so that no byte of it is without meaning.
+ * @throws LockError LOCK_MALFORMED
+ */
+export function parseLock(text: string): Lock {
+  const value = parseWith(text, loadValidators().lock, "lock.schema.json");
   for (const root of rootNames(value)) checkOrder(root, lockedRoot(value, root));
   checkNpm(value.npm ?? []);
-  if (formatLock(value) !== text)
-    throw malformed("the text form that `secai lock update` writes", "other text for the same value");
+  if (formatLock(value) !== text) throw otherText();
   return value;
 }
 
@@ -84,11 +126,27 @@ export function parseLock(text: string): Lock {
  * @throws LockError LOCK_MISSING, LOCK_MALFORMED
  */
 export async function loadLock(path: string): Promise<Lock> {
-  let text: string;
+  return parseLock(await readLock(path));
+}
+
+/**
+ * @param path absolute
+ * @throws LockError LOCK_MISSING, LOCK_MALFORMED
+ */
+export async function loadBootcLock(path: string): Promise<BootcLock> {
+  return parseBootcLock(await readLock(path));
+}
+
+/** For those who have a file and no recipe. @throws LockError LOCK_MISSING, LOCK_MALFORMED */
+export async function loadAnyLock(path: string): Promise<Lock | BootcLock> {
+  const text = await readLock(path);
+  return /^\{\s*"schema": 1,\s*"kind": "bootc",/.test(text) ? parseBootcLock(text) : parseLock(text);
+}
+
+async function readLock(path: string): Promise<string> {
   try {
-    text = await readFile(path, "utf8");
+    return await readFile(path, "utf8");
   } catch (cause) {
     throw new LockError("LOCK_MISSING", { expected: path, actual: (cause as NodeJS.ErrnoException).code ?? "unreadable", cause });
   }
-  return parseLock(text);
 }

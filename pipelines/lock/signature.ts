@@ -1,6 +1,6 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { runTool } from "../run-tool.ts";
+import { runTool, type ToolResult } from "../run-tool.ts";
 import { LockError } from "./errors.ts";
 
 /** Where the package debian-archive-keyring of Debian and Ubuntu puts the archive's keys. */
@@ -28,7 +28,15 @@ export async function verifyClearSigned(bytes: Uint8Array, keyring: string, dire
   await writeFile(input, bytes);
   await rm(output, { force: true });
   const args = ["--homedir", directory, "--keyring", keyring, "--status-fd", "1", "--output", output, input];
-  const { stdout, stderr } = await runTool("gpgv", args);
+  const signedBy = goodSigners(await runTool("gpgv", args), keyring);
+  return { text: await readFile(output, "utf8"), signedBy };
+}
+
+/**
+ * Who made the signatures that gpgv was asked about, by its status lines: at least one known key, and nothing that is wrong.
+ * @throws LockError LOCK_SIGNATURE_INVALID, LOCK_SIGNER_UNKNOWN
+ */
+export function goodSigners({ stdout, stderr }: ToolResult, keyring: string): readonly string[] {
   const status = stdout.split("\n").flatMap((line) => (line.startsWith("[GNUPG:] ") ? [line.split(" ").slice(1)] : []));
   const wrong = status.filter(([word, ...rest]) =>
     word === "ERRSIG"
@@ -40,5 +48,5 @@ export async function verifyClearSigned(bytes: Uint8Array, keyring: string, dire
   const actual = stderr.trim().split("\n").slice(-3).join("; ");
   if (wrong.length > 0) throw new LockError("LOCK_SIGNATURE_INVALID", { expected: "only good signatures", actual });
   if (signedBy.length === 0) throw new LockError("LOCK_SIGNER_UNKNOWN", { expected: `a signer of ${keyring}`, actual });
-  return { text: await readFile(output, "utf8"), signedBy: [...new Set(signedBy)].sort() };
+  return [...new Set(signedBy)].sort();
 }

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { checkRecipe } from "./check.ts";
 import { formatMistakes, type Mistake } from "./mistake.ts";
-import { loadRecipe, loadRecipeSource } from "./recipe.ts";
+import { loadRecipe, loadRecipeSource, requireDebian } from "./recipe.ts";
 
 const repository = join(import.meta.dirname, "../..");
 let top: string;
@@ -165,7 +165,7 @@ test("fragments: lists are joined in order, the recipe overrides, origins name t
   await write("recipes/small.yaml", `extends: [fragments/a.yaml]\n${whole}`);
   const { recipe, origins, files } = await loadRecipeSource(top, "recipes/small.yaml");
   expect(recipe.kernelArguments).toEqual(["first", "quiet", "panic=10"]);
-  expect(recipe.disk.imageGiB).toBe(8);
+  expect(requireDebian(recipe).disk.imageGiB).toBe(8);
   expect(origins.get("kernelArguments/first")).toEqual({ file: "recipes/fragments/a.yaml", line: 1, column: 19 });
   expect(origins.get("packages/nodejs")).toEqual({ file: "recipes/small.yaml", line: 16, column: 5 });
   expect(files.map(({ file }) => file)).toEqual(["recipes/fragments/a.yaml", "recipes/small.yaml"]);

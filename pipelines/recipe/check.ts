@@ -1,8 +1,9 @@
 import { resolve } from "node:path";
 import { contradictions } from "./contradictions.ts";
-import { type Layer, type Merged, mergeLayers } from "./merge.ts";
+import { type Layer, mergeLayers } from "./merge.ts";
 import { jsonPath, type Mistake, sortMistakes } from "./mistake.ts";
-import type { Recipe, RecipeExtension, RecipePackage, RecipeSource, ToolRootName } from "./recipe.ts";
+import { normalise } from "./normalise.ts";
+import type { RecipeSource } from "./recipe.ts";
 import { loadRecipeFile, type RecipeFile } from "./recipe-file.ts";
 import { missingKeys, partMistakes } from "./schema.ts";
 
@@ -47,35 +48,6 @@ function fragmentNames({ value }: RecipeFile): string[] {
   return value.extends.filter((name): name is string => typeof name === "string" && !name.split("/").includes(".."));
 }
 
-function named(packages: readonly (string | RecipePackage)[]): RecipePackage[] {
-  return packages.map((entry) => (typeof entry === "string" ? { name: entry } : entry));
-}
-
-type Packages = readonly (string | RecipePackage)[];
-type UnnormalisedExtension = Omit<RecipeExtension, "packages" | "remove"> & {
-  readonly packages: Packages;
-  readonly remove?: RecipeExtension["remove"];
-};
-type Unnormalised = Omit<Recipe, "packages" | "toolRoots" | "npm" | "extensions"> & {
-  readonly packages: Packages;
-  readonly toolRoots: Readonly<Record<ToolRootName, Packages>>;
-  readonly npm?: Recipe["npm"];
-  readonly extensions?: readonly UnnormalisedExtension[];
-};
-
-/** The schema was satisfied: this is where the checked value gets its type. */
-function normalise({ value }: Merged): Recipe {
-  const raw = value as unknown as Unnormalised;
-  const roots = Object.entries(raw.toolRoots).map(([name, packages]) => [name, named(packages)] as const);
-  const extensions = (raw.extensions ?? []).map(({ packages, remove, ...rest }) => ({
-    ...rest,
-    packages: named(packages),
-    remove: remove ?? { paths: [] },
-  }));
-  const toolRoots = Object.fromEntries(roots) as unknown as Recipe["toolRoots"];
-  return { ...raw, packages: named(raw.packages), toolRoots, npm: raw.npm ?? [], extensions };
-}
-
 /** A key that is missing because it was misspelt is one mistake, not two. */
 function withoutMisspelt(missing: readonly Mistake[], found: readonly Mistake[]): Mistake[] {
   const meant = new Set(found.map(({ suggestion }) => suggestion));
@@ -96,7 +68,7 @@ export async function checkRecipe(topDir: string, file: string): Promise<RecipeC
   // With a file left out, what it holds would be reported as missing.
   const complete = gathered.layers.length === gathered.files.length;
   const missing = complete ? withoutMisspelt(missingKeys(merged.value, main), found) : [];
-  if (complete && missing.length === 0) found.push(...contradictions(normalise(merged), merged.origins, main.file));
+  if (complete && missing.length === 0) found.push(...contradictions(normalise(merged), merged, main.file));
   const mistakes = sortMistakes([...found, ...missing]);
   if (mistakes.length > 0) return { mistakes };
   const files = gathered.files.map(({ file: name, sha256 }) => ({ file: name, sha256 }));

@@ -1,8 +1,12 @@
 import { basename } from "node:path";
-import type { Mistake, Position } from "./mistake.ts";
-import type { Recipe } from "./recipe.ts";
+import { bootcContradictions } from "./bootc-contradictions.ts";
+import type { Merged } from "./merge.ts";
+import type { Mistake, MistakeCode } from "./mistake.ts";
+import { type DebianRecipe, debianBaseOf, isBootc, type Recipe } from "./recipe.ts";
 
-interface Contradiction {
+export interface Contradiction {
+  /** CONTRADICTION when absent. */
+  readonly code?: MistakeCode;
   /** A key of the origins. */
   readonly at: string;
   readonly path: string;
@@ -16,21 +20,24 @@ function removedButAsked({ packages, remove }: Recipe): Contradiction[] {
     .map(({ name }) => ({ at: `packages/${name}`, path: "packages", message: `"${name}" is also in remove.packages` }));
 }
 
-function slotsDoNotFit({ disk }: Recipe): Contradiction[] {
+function slotsDoNotFit({ disk }: DebianRecipe): Contradiction[] {
   const neededMiB = disk.espMiB + 2 * (disk.rootMiB + disk.verityMiB);
   if (neededMiB < disk.imageGiB * 1024) return [];
   const message = `${disk.imageGiB} GiB leave nothing for /var: boot partition and two slots take ${neededMiB} MiB`;
   return [{ at: "disk.imageGiB", path: "disk.imageGiB", message }];
 }
 
-function archives({ base }: Recipe): Contradiction[] {
+function archives(recipe: Recipe): Contradiction[] {
+  const key = isBootc(recipe) ? "toolBase" : "base";
+  const base = debianBaseOf(recipe);
   const found: Contradiction[] = [];
   const names = base.archives.map(({ name }) => name);
   for (const name of names.filter((name, index) => names.indexOf(name) !== index)) {
-    found.push({ at: "base", path: "base.archives", message: `two archives are named "${name}"` });
+    found.push({ at: key, path: `${key}.archives`, message: `two archives are named "${name}"` });
   }
   if (!base.archives.some(({ suites }) => suites.includes(base.release))) {
-    found.push({ at: "base", path: "base.archives", message: `no archive has the suite "${base.release}" of base.release` });
+    const message = `no archive has the suite "${base.release}" of ${key}.release`;
+    found.push({ at: key, path: `${key}.archives`, message });
   }
   return found;
 }
@@ -41,11 +48,48 @@ function fileName({ id }: Recipe, file: string): Contradiction[] {
   return [{ at: "id", path: "id", message: `the file of recipe "${id}" must be named ${id}.yaml` }];
 }
 
+/** Debian policy 5.6.1; the schema allows what RPM does. */
+const DEBIAN_NAME = /^[a-z0-9][a-z0-9+.-]+$/;
+
+function debianNames(recipe: Recipe): Contradiction[] {
+  const lists = Object.entries(recipe.toolRoots).map(
+    ([root, packages]) => [`toolRoots.${root}`, packages.map(({ name }) => name)] as const,
+  );
+  const own = isBootc(recipe) ? [] : [["packages", recipe.packages.map(({ name }) => name)] as const];
+  return [...own, ...lists].flatMap(([path, names]) =>
+    names
+      .filter((name) => !DEBIAN_NAME.test(name))
+      .map((name) => ({ at: `${path}/${name}`, path, message: `"${name}" is no name of a Debian package` })),
+  );
+}
+
+/** Keys that only recipes with the other kind of base have. */
+const foreignKeys = {
+  debian: ["release", "toolBase", "modules", "units", "repository", "imageBuilder", "sealed", "remove.commands"],
+  bootc: ["initrd", "disk", "extensions", "npm", "remove.paths"],
+} as const;
+
+function foreign({ base: { kind } }: Recipe, { origins }: Merged): Contradiction[] {
+  return foreignKeys[kind].flatMap((key) => {
+    const at = [...origins.keys()].find(
+      (origin) => origin === key || (/^[./]/.test(origin.slice(key.length, key.length + 1)) && origin.startsWith(key)),
+    );
+    return at === undefined ? [] : [{ at, path: key, message: `means nothing with base.kind ${kind}` }];
+  });
+}
+
 /** What is wrong although every value is right by itself. */
-export function contradictions(recipe: Recipe, origins: ReadonlyMap<string, Position>, file: string): Mistake[] {
-  const found = [...removedButAsked(recipe), ...slotsDoNotFit(recipe), ...archives(recipe), ...fileName(recipe, file)];
-  return found.map(({ at, path, message }) => {
-    const position = origins.get(at) ?? { file, line: 1, column: 1 };
-    return { ...position, code: "CONTRADICTION", path, message };
+export function contradictions(recipe: Recipe, merged: Merged, file: string): Mistake[] {
+  const found: readonly Contradiction[] = [
+    ...removedButAsked(recipe),
+    ...archives(recipe),
+    ...fileName(recipe, file),
+    ...debianNames(recipe),
+    ...foreign(recipe, merged),
+    ...(isBootc(recipe) ? bootcContradictions(recipe) : slotsDoNotFit(recipe)),
+  ];
+  return found.map(({ code = "CONTRADICTION", at, path, message }) => {
+    const position = merged.origins.get(at) ?? { file, line: 1, column: 1 };
+    return { ...position, code, path, message };
   });
 }

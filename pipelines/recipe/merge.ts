@@ -11,6 +11,11 @@ const atoms: readonly Path[] = [
   ["title"],
   ["version"],
   ["base"],
+  ["release"],
+  ["toolBase"],
+  ["repository"],
+  ["imageBuilder"],
+  ["sealed"],
   ["initrd", "overlay"],
   ["disk", "espMiB"],
   ["disk", "rootMiB"],
@@ -36,6 +41,10 @@ const lists: readonly Path[] = [
   ["initrd", "modules"],
   ["remove", "packages"],
   ["remove", "paths"],
+  ["remove", "commands"],
+  ["modules"],
+  ["units", "enabled"],
+  ["units", "disabled"],
   ["gpuBackends"],
   ["outputs"],
 ];
@@ -97,8 +106,16 @@ function mergeAtom(
   if (winner !== undefined) {
     assign(merged, path, winner.value);
     origins.set(name, winner.at);
+    for (const inner of innerPaths(winner.value, path)) origins.set(jsonPath(inner), winner.layer.source.keyPosition(inner));
   }
   return mistakes;
+}
+
+/** Paths of all that a value holds, so that a mistake in it can be told by its own line. */
+function innerPaths(value: unknown, path: readonly (string | number)[]): (string | number)[][] {
+  if (typeof value !== "object" || value === null) return [];
+  const entries = Array.isArray(value) ? [...value.entries()] : Object.entries(value);
+  return entries.flatMap(([key, inner]) => [[...path, key], ...innerPaths(inner, [...path, key])]);
 }
 
 function mergeList(

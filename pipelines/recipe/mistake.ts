@@ -12,7 +12,8 @@ export type MistakeCode =
   | "DUPLICATE"
   | "CONFLICT"
   | "EXTENDS_CYCLE"
-  | "CONTRADICTION";
+  | "CONTRADICTION"
+  | "UNPINNED";
 
 /** Where something stands; line and column count from 1. */
 export interface Position {

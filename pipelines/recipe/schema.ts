@@ -77,7 +77,9 @@ function partMistake(error: ErrorObject, source: RecipeFile): Mistake {
 export function partMistakes(source: RecipeFile): Mistake[] {
   const { part } = loadValidators();
   if (part(source.value)) return [];
-  return (part.errors ?? []).map((error) => partMistake(error, source));
+  // "if" only says that its "then" or "else" failed, which say why themselves.
+  const errors = (part.errors ?? []).filter(({ keyword }) => keyword !== "if");
+  return errors.map((error) => partMistake(error, source));
 }
 
 /** Keys that neither the recipe nor a fragment has; they stand at the first line of the recipe. */
