@@ -21,7 +21,7 @@ export interface Candidate {
   readonly device: UsableDevice;
   readonly backend: Exclude<Backend, "cpu">;
   readonly backendsDigest: Sha256;
-  readonly runtime: GpuBackends["runtime"];
+  readonly runtime: GpuQualification["runtime"];
   readonly libraries: GpuQualification["libraries"];
 }
 
@@ -40,11 +40,13 @@ export async function candidateOf({ trees, backend }: Request, world: GpuWorld):
       actual: trees.length === 0 ? "no tree" : trees.join(", "),
     });
   const { device, entry } = choose(devices, declared.backends, backend);
-  const cpu = declared.backends.backends.filter(({ name }) => name === "cpu");
-  const libraries = await verifiedLibraries([...cpu, entry], trees, world);
+  const { runtime, backends } = declared.backends;
+  const cpu = backends.filter(({ name }) => name === "cpu");
+  const libraries = await verifiedLibraries([runtime, ...cpu, entry], trees, world);
+  const { package: name, version, llamaCpp, ggml } = runtime;
   return {
     ...{ device, backend: entry.name as Candidate["backend"], libraries },
-    ...{ runtime: declared.backends.runtime, backendsDigest: sha256(declared.bytes) },
+    ...{ runtime: { package: name, version, llamaCpp, ggml }, backendsDigest: sha256(declared.bytes) },
   };
 }
 
@@ -66,7 +68,7 @@ function choose(
 }
 
 async function verifiedLibraries(
-  entries: readonly BackendEntry[],
+  entries: readonly Pick<BackendEntry, "files">[],
   trees: readonly string[],
   world: GpuWorld,
 ): Promise<GpuQualification["libraries"]> {

@@ -31,7 +31,14 @@ export function backendEntry(name: Backend): BackendEntry {
 
 export const declaredBackends = (...names: readonly Backend[]): GpuBackends => ({
   schema: 1,
-  runtime: { package: "@example/runtime", version: "1.0.0", llamaCpp: "v0.5.0", ggml: "0.25.1" },
+  runtime: {
+    package: "@example/runtime",
+    version: "1.0.0",
+    llamaCpp: "v0.5.0",
+    ggml: "0.25.1",
+    files: [{ path: "/usr/lib/secure-ai/runtime/libggml-base.so", sha256: "0".repeat(64), size: 1 }],
+    licences: ["MIT"],
+  },
   backends: names.map(backendEntry),
 });
 

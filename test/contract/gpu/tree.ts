@@ -38,17 +38,23 @@ const entry = (name: BackendEntry["name"], files: BackendEntry["files"], library
   libraries: libraryNames,
 });
 
+const isVariant = ({ path }: BackendEntry["files"][number]): boolean => path.includes("/libggml-cpu-");
+
 /** Writes the tree and its declaration. */
 export function writeTree(root: string): GpuBackends {
   const cpu = libraries("linux-x64");
-  const runtime = readdirSync(cpu)
+  const files = readdirSync(cpu)
     .filter((file) => /\.(so|node)$/.test(file))
     .map((file) => place(root, join(RUNTIME, file), join(cpu, file)));
+  const [variants, runtime] = [files.filter(isVariant), files.filter((file) => !isVariant(file))];
   const vulkan = place(root, join(VULKAN, "libggml-vulkan.so"), join(libraries("linux-x64-vulkan"), "libggml-vulkan.so"));
   const declared: GpuBackends = {
     schema: 1,
-    runtime: { package: "@node-llama-cpp/linux-x64", version: "3.22.1", llamaCpp: "v0.5.0", ggml: "0.25.1" },
-    backends: [entry("cpu", runtime, []), entry("vulkan", [vulkan], ["libvulkan.so.1"])],
+    runtime: {
+      ...{ package: "@node-llama-cpp/linux-x64", version: "3.22.1", llamaCpp: "v0.5.0", ggml: "0.25.1" },
+      ...{ files: runtime, licences: ["MIT"] },
+    },
+    backends: [entry("cpu", variants, []), entry("vulkan", [vulkan], ["libvulkan.so.1"])],
   };
   writeFileSync(join(root, "usr/lib/secure-ai/gpu-backends.json"), gpuBackendsBytes(declared));
   return declared;
