@@ -1,5 +1,5 @@
 // One CycloneDX document about a finished root file system, in JSON and XML.
-// sbom-image --root DIR (--dpkg DIR --lock FILE | --rpmdb DIR) --services DIR [--overlays DIR,DIR] [--backends FILE] [--cyclonedx 1.7] --out DIR
+// sbom-image --root DIR (--dpkg DIR --lock FILE | --rpmdb DIR [--base-files FILE]) --services DIR [--overlays DIR,DIR] [--backends FILE] [--cyclonedx 1.7] --out DIR
 // sbom-image --extension NAME --os-release FILE ... the same about the tree of a system extension
 import { cpSync, existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -25,7 +25,7 @@ import { sourceDateEpoch, toolOutput } from "./tool.ts";
 const text = { type: "string" } as const;
 const { values } = parseArgs({
   options: {
-    ...{ root: text, dpkg: text, rpmdb: text, lock: text, services: text, overlays: text, out: text },
+    ...{ root: text, dpkg: text, rpmdb: text, lock: text, services: text, overlays: text, out: text, "base-files": text },
     ...{ backends: text, extension: text, "os-release": text },
     cyclonedx: { type: "string", default: DEFAULT_CYCLONEDX },
   },
@@ -54,6 +54,15 @@ function copyrightOf(root: string, name: string): string {
 /** Paths in the image of everything that the overlays hold. */
 function overlayPaths(folders: readonly string[]): ReadonlySet<string> {
   return new Set(folders.flatMap((folder) => readRoot(folder).map(({ path }) => path)));
+}
+
+/** What programs/silverblue/base.ts wrote about the image that this one is made on. */
+function baseFiles(path: string): ReadonlyMap<string, string> {
+  const facts = JSON.parse(readFileSync(path, "utf8")) as { contents?: unknown };
+  const contents = Object.entries(Object(facts.contents) as Record<string, unknown>);
+  if (contents.length === 0 || contents.some(([, content]) => typeof content !== "string"))
+    throw new SbomError("SBOM_INPUT_MALFORMED", { expected: "the files of a base image", actual: path });
+  return new Map(contents.map(([name, content]) => [`/${name}`, String(content)]));
 }
 
 function serviceDocuments(folder: string) {
@@ -134,7 +143,10 @@ const bom = buildImageSbom({
     name: imageName(release),
     version: release.get("IMAGE_VERSION") ?? release.get("VERSION_ID") ?? "0",
   },
-  ownership: ownershipOf({ ...database, files, overlays }),
+  ownership: ownershipOf({
+    ...{ ...database, files, overlays },
+    ...(values["base-files"] === undefined ? {} : { base: baseFiles(values["base-files"]) }),
+  }),
   crossCheck: { ...database.crossCheck, ...crossCheckFiles(files, toolOutput("find", findArguments(root))) },
   services: serviceDocuments(flag("services")),
   backends: backendsHere(),

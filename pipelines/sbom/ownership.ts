@@ -21,6 +21,11 @@ export interface OwnershipInputs {
   readonly diversions: ReadonlyMap<string, { readonly to: string; readonly by: string }>;
   /** Files that the overlays put there, by absolute path. */
   readonly overlays: ReadonlySet<string>;
+  /**
+   * What the image began as, where it is made on another image: absolute path -> SHA-256 of the content, or "link:" and the target. What is
+   * still so came with that image, by its digest.
+   */
+  readonly base?: ReadonlyMap<string, string>;
 }
 
 /** Files that maintainer scripts and the build's own tools write. The first match counts. */
@@ -39,6 +44,7 @@ const generators: readonly { readonly path: RegExp; readonly type?: RootFile["ty
   { path: /^\/usr\/local\/man$/, type: "link", generator: "postinst" },
   { path: /^\/etc\/\.pwd\.lock$/, generator: "systemd-sysusers" },
   { path: /^\/var\/(lib|cache)\/(dpkg|apt|debconf)\//, generator: "dpkg and apt" },
+  { path: /^\/usr\/(share|lib\/sysimage)\/rpm\/rpmdb\.sqlite$/, generator: "rpm" },
   { path: /^\/etc\/machine-id$/, generator: "secai tree" },
   { path: /^\/usr\/lib\/repart\.d\/[23]2-extension-\d\d-[ab]\.conf$/, generator: "secai tree" },
   { path: /^\/usr\/lib\/extension-release\.d\/extension-release\.[a-z0-9-]+$/, generator: "secai extension" },
@@ -93,6 +99,10 @@ const applianceName = /(^|[/.@-])secure-ai([/.@-]|$)/;
 /** The file's digest of the kind that a package database keeps: 64 hex digits are SHA-256, 32 are MD5. */
 const recorded = (file: RootFile & { readonly type: "file" }, digest: string) => (digest.length === 64 ? file.sha256 : file.md5);
 
+/** As `OwnershipInputs.base` has it; undefined for a device or socket. */
+const contentOf = (file: RootFile): string | undefined =>
+  file.type === "file" ? file.sha256 : file.type === "link" ? `link:${file.target}` : undefined;
+
 /** Says for every file of the root where it came from; whatever remains is named "unowned", never left out. */
 export function ownershipOf(inputs: OwnershipInputs): readonly Ownership[] {
   const listed = listedPaths(inputs);
@@ -109,6 +119,8 @@ export function ownershipOf(inputs: OwnershipInputs): readonly Ownership[] {
       return { kind: "package", package: owner.package, how: "listed", modified };
     }
     if (applianceName.test(file.path)) return { kind: "appliance" };
+    if (inputs.base !== undefined && inputs.base.has(file.path) && inputs.base.get(file.path) === contentOf(file))
+      return { kind: "generated", generator: "base image" };
     const generator = generatorOf(file);
     if (generator !== undefined) return { kind: "generated", generator };
     // Maintainer scripts copy default configuration, e.g. /usr/share/base-files/profile to /etc/profile.

@@ -21,7 +21,8 @@ function ancestors(path: string): readonly string[] {
 export function diffTrees(before: ReadonlyMap<string, Print>, after: ReadonlyMap<string, Print>): LayerDiff {
   const changed = new Set<string>();
   for (const [path, print] of after) {
-    if (before.get(path)?.digest === print.digest) continue;
+    // The root folder itself is the machine's.
+    if (path === "" || before.get(path)?.digest === print.digest) continue;
     checkName(path);
     if (print.type !== "directory" && isLeftover(path))
       throw new SilverblueError("LAYER_NOT_CLEAN", { expected: "no left-over of the build", actual: `/${path}` });
@@ -41,7 +42,8 @@ function goneOf(before: ReadonlyMap<string, Print>, after: ReadonlyMap<string, P
   const gone = new Map<string, string[]>();
   for (const path of before.keys()) {
     const parent = parentOf(path);
-    if (path === "" || after.has(path) || after.get(parent)?.type !== "directory" || before.get(parent)?.type !== "directory") continue;
+    if (path === "" || after.has(path) || after.get(parent)?.type !== "directory" || before.get(parent)?.type !== "directory")
+      continue;
     gone.set(parent, [...(gone.get(parent) ?? []), nameOf(path)].sort());
   }
   return gone;

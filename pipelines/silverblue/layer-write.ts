@@ -49,7 +49,12 @@ export async function writeLayer(tree: string, diff: LayerDiff, path: string, mt
   zstd.stdin.end();
   const [status] = (await closed) as [number | null];
   if (status !== 0) throw new Error(`zstd ended with ${status}`);
-  return { digest: `sha256:${await sha256File(path)}`, diffId: `sha256:${inside.digest("hex")}`, size: lstatSync(path).size, ...counts };
+  return {
+    digest: `sha256:${await sha256File(path)}`,
+    diffId: `sha256:${inside.digest("hex")}`,
+    size: lstatSync(path).size,
+    ...counts,
+  };
 }
 
 /** Image-spec v1.1, layer.md, "Whiteouts". */

@@ -52,7 +52,11 @@ const described = (mediaType: string, content: string) => ({
 });
 
 /** The documents around the layers: the base's as they are, ours on top. @returns index.json, and the blobs by digest */
-export function imageDocuments(facts: ImageFacts): { readonly index: string; readonly blobs: ReadonlyMap<string, string>; readonly digest: string } {
+export function imageDocuments(facts: ImageFacts): {
+  readonly index: string;
+  readonly blobs: ReadonlyMap<string, string>;
+  readonly digest: string;
+} {
   const { base, layers, version, sourceDateEpoch } = facts;
   const labels = imageLabels(facts);
   const created = instantOf(sourceDateEpoch * 1000);

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import type { Writable } from "node:stream";
 import { type LayerBlob, layerArchive } from "./blobs.ts";
@@ -59,13 +60,15 @@ async function write(to: Writable, bytes: Buffer): Promise<void> {
   if (!to.write(bytes)) await once(to, "drain");
 }
 
+/** @returns the SHA-256 of every file, by path */
 async function writeArchive(
   to: Writable,
   folder: string,
   layers: readonly LayerBlob[],
   contents: Contents,
   mtime: number,
-): Promise<void> {
+): Promise<ReadonlyMap<string, string>> {
+  const digests = new Map<string, string>();
   for (const entry of contents.folders) await write(to, entryHeader(entry, mtime));
   for (const [number, blob] of layers.entries()) {
     const wanted = contents.files.get(number);
@@ -76,12 +79,18 @@ async function writeArchive(
       const entry = wanted.get(index);
       if (entry === undefined) return;
       await write(to, entryHeader(entry, mtime));
-      for await (const chunk of content) await write(to, chunk);
+      const hash = createHash("sha256");
+      for await (const chunk of content) {
+        hash.update(chunk);
+        await write(to, chunk);
+      }
+      digests.set(entry.path, hash.digest("hex"));
       await write(to, padding(entry.size));
     });
   }
   for (const entry of contents.links) await write(to, entryHeader(entry, mtime));
   to.end(END_OF_ARCHIVE);
+  return digests;
 }
 
 /** GNU tar as the only writer of files: it reads nothing but an archive of ours, in which no path leads through a link. */
@@ -105,6 +114,8 @@ export interface UnpackedFacts {
   readonly links: number;
   /** Entries whose security.selinux was left to the machine's policy. */
   readonly relabelled: number;
+  /** Every path that is no folder: the SHA-256 of its content, or "link:" and where it leads. */
+  readonly contents: Readonly<Record<string, string>>;
 }
 
 /**
@@ -127,9 +138,9 @@ export async function unpackLayers(
   });
   const closed = once(tar, "close");
   tar.stdin.on("error", () => {});
-  await Promise.race([
+  const digests = await Promise.race([
     writeArchive(tar.stdin, folder, layers, contents, mtime),
-    closed.then(() => {
+    closed.then((): never => {
       throw new SilverblueError("IMAGE_UNPACK_INCOMPLETE", { expected: "tar to read it all", actual: said });
     }),
   ]);
@@ -137,10 +148,10 @@ export async function unpackLayers(
   // An attribute that cannot be set is only a warning to tar.
   if (status !== 0 || said !== "")
     throw new SilverblueError("IMAGE_UNPACK_INCOMPLETE", { expected: "a silent tar", actual: said });
-  return factsOf(tree.root, contents);
+  return factsOf(tree.root, contents, digests);
 }
 
-function factsOf(root: Inode, { folders, links, files }: Contents): UnpackedFacts {
+function factsOf(root: Inode, { folders, links, files }: Contents, digests: ReadonlyMap<string, string>): UnpackedFacts {
   let relabelled = 0;
   const visit = (inode: Inode): void => {
     if ([...inode.entry.xattrs.keys()].some((name) => IGNORED_XATTRS.has(name))) relabelled += 1;
@@ -152,5 +163,11 @@ function factsOf(root: Inode, { folders, links, files }: Contents): UnpackedFact
     links: links.length,
     files: [...files.values()].reduce((sum, one) => sum + one.size, 0),
     relabelled,
+    contents: {
+      ...Object.fromEntries(digests),
+      ...Object.fromEntries(
+        links.map(({ path, type, link }) => [path, type === "link" ? (digests.get(link) ?? "") : `link:${link}`]),
+      ),
+    },
   };
 }

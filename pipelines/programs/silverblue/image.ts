@@ -35,7 +35,11 @@ for (const { tree, comment } of trees) {
 for (const { digest } of base.layers)
   copyFileSync(blobPath(flag("image"), digest), join(blobs, hexOf(digest)), constants.COPYFILE_FICLONE);
 
-const { index, digest, blobs: documents } = imageDocuments({
+const {
+  index,
+  digest,
+  blobs: documents,
+} = imageDocuments({
   title: flag("title"),
   version: flag("version"),
   revision: flag("revision"),
@@ -49,4 +53,5 @@ writeFileSync(join(flag("out"), "index.json"), index);
 writeFileSync(join(flag("out"), "oci-layout"), '{"imageLayoutVersion":"1.0.0"}');
 const report = { schema: 1, digest, base: base.layers.map((layer) => ({ digest: layer.digest, size: layer.size })), layers };
 writeFileSync(flag("report"), `${canonicalJson(report)}\n`);
-for (const { comment, entries, whiteouts, size } of layers) console.error(`${comment}: ${entries} entries, ${whiteouts} whiteouts, ${size} bytes`);
+for (const { comment, entries, whiteouts, size } of layers)
+  console.error(`${comment}: ${entries} entries, ${whiteouts} whiteouts, ${size} bytes`);

@@ -4,12 +4,13 @@
 // rpm is the tool root's. Packages' scripts run inside the root with the root's own interpreters, without network, in a file system that
 // ends with this step; they are the distribution's, signed like the rest of the package. An interpreter that the root lacks is refused before
 // anything is changed; a script that fails fails the step.
-import { lstatSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { lstatSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { canonicalJson } from "@secai/formats/canonical-json";
 import { SilverblueError } from "../../silverblue/errors.ts";
 import { kernelOf } from "../../silverblue/kernel.ts";
+import { withMounts } from "../../silverblue/mounts.ts";
 import { normalise, removeFreshBytecode } from "../../silverblue/normalise.ts";
 import {
   checkAbsent,
@@ -28,23 +29,6 @@ import { readFlags, tool } from "../tool.ts";
 const flag = readFlags(process.argv.slice(2));
 const [base, store, root] = [flag("root"), flag("rpms"), flag("out")];
 const transaction = parseTransaction(readFileSync(flag("transaction")));
-
-/** What scripts may expect of a running system; all of it is gone when they are done. */
-function withMounts(work: () => void): void {
-  const mounts = ["proc", "dev", "tmp", "run", "var/tmp"].map((path) => join(root, path));
-  const made: string[] = [];
-  try {
-    for (const path of mounts) {
-      mkdirSync(path, { recursive: true });
-      if (path.endsWith("/proc") || path.endsWith("/dev")) tool("mount", ["--rbind", path.slice(root.length), path]);
-      else tool("mount", ["-t", "tmpfs", "tmpfs", path]);
-      made.unshift(path);
-    }
-    work();
-  } finally {
-    for (const path of made) tool("umount", ["--recursive", "--lazy", path]);
-  }
-}
 
 /** The same packages give the same bytes: no free pages, nothing left in a write-ahead log. */
 function compact(database: string): void {
@@ -68,7 +52,7 @@ if (stale !== undefined)
     expected: `${stale} in the base, as the recipe removes it`,
     actual: "not installed",
   });
-withMounts(() => {
+withMounts(root, () => {
   installAll(root, database, store, transaction.install);
   removeAll(root, database, transaction.remove);
 });

@@ -1,0 +1,40 @@
+#!/bin/bash
+# Every service of the list answers over HTTP, and no unit has failed.
+# bash and not sh: for /dev/tcp, an HTTP client that starts in no time.
+set -u
+
+endpoints=/usr/lib/secure-ai/health-endpoints
+# A service that has just been started may still be getting ready: so many seconds in all.
+read -r patience < /usr/lib/secure-ai/health-patience || exit 1
+findings=0
+
+finding() {
+	echo "SECAI-HEALTH-FAILED: $1" >&2
+	findings=$((findings + 1))
+}
+
+# answers PORT PATH: an HTTP status 200 within 5 s.
+answers() {
+	timeout 5 bash -c '
+		exec 3<> "/dev/tcp/127.0.0.1/$0" || exit 1
+		printf "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%s\r\nConnection: close\r\n\r\n" "$1" "$0" >&3
+		IFS=" " read -r _ status _ <&3
+		[ "$status" = 200 ]' "$1" "$2" 2> /dev/null
+}
+
+answers_soon() {
+	until answers "$1" "$2"; do
+		[ "$SECONDS" -lt "$patience" ] || return 1
+		sleep 1
+	done
+}
+
+while read -r name port path; do
+	case $name in '' | '#'*) continue ;; esac
+	answers_soon "$port" "$path" || finding "$name does not answer on port $port"
+done < "$endpoints" || finding "$endpoints cannot be read"
+
+failed=$(systemctl list-units --state=failed --plain --no-legend --no-pager) || finding "systemctl does not answer"
+[ -z "$failed" ] || finding "failed units: $(printf '%s' "$failed" | while read -r unit _; do printf '%s ' "$unit"; done)"
+
+[ "$findings" -eq 0 ]
