@@ -3,7 +3,8 @@ import { canonicalJson } from "@secai/formats/canonical-json";
 import type { Designation } from "@secai/formats/designation";
 import { type Sha256, sha256 } from "@secai/formats/digest";
 import { PipelineError } from "./errors.ts";
-import { extensionRoot, type Lock, lockedRoot } from "./lock/lock.ts";
+import { architectureOf, architecturesOf, extensionRoot, type Lock, lockedRoot, type RootName } from "./lock/lock.ts";
+import { type GpuPlan, planGpu } from "./plan-gpu.ts";
 import type { DebianRecipe, OutputKind, Recipe } from "./recipe/recipe.ts";
 import type { OutputRef, Plan, Step } from "./step.ts";
 import { bundleStep, serviceSbomStep } from "./steps/bundle.ts";
@@ -14,6 +15,7 @@ import {
   type BootKeys,
   baselineStep,
   diskStep,
+  extensionSbomStep,
   imageSbomStep,
   initrdStep,
   measureStep,
@@ -74,7 +76,7 @@ export function machineRootSteps({
       root: "machine",
       title: "tool root for machines",
       suite: recipe.base.release,
-      architecture: recipe.base.architecture,
+      architecture: architectureOf(recipe.base, "machine"),
       tools: { kind: "host" },
       docs: "drop",
       how: "unpacked",
@@ -86,12 +88,20 @@ export function machineRootSteps({
 export const machineRoot = outputOf("root.machine", "root");
 
 function rootSteps({ recipe, lock, sourceDateEpoch }: PlanInputs): Step[] {
-  const common = { suite: recipe.base.release, architecture: recipe.base.architecture, docs: "drop", sourceDateEpoch } as const;
+  const common = (root: RootName) =>
+    ({
+      root,
+      suite: recipe.base.release,
+      architecture: architectureOf(recipe.base, root),
+      docs: "drop",
+      sourceDateEpoch,
+    }) as const;
+  const how = architecturesOf(recipe.base).length === 1 ? "installed" : "emulated";
   return [
     fetchStep("build", lock.roots.build),
     fetchStep("image", lock.roots.image),
-    rootStep({ ...common, root: "build", title: "tool root for builds", tools: { kind: "host" }, how: "unpacked" }),
-    rootStep({ ...common, root: "image", title: "distribution root", tools: toolRoot, how: "installed" }),
+    rootStep({ ...common("build"), title: "tool root for builds", tools: { kind: "host" }, how: "unpacked" }),
+    rootStep({ ...common("image"), title: "distribution root", tools: toolRoot, how }),
   ];
 }
 
@@ -128,10 +138,7 @@ export function bundlePaths(recipe: Recipe): readonly (readonly [string, string]
 }
 
 /** Steps of the system extensions. `backends`: folders with a backend's libraries, for the extension that carries it. */
-function extensionSteps(
-  { recipe, lock, sourceDateEpoch }: PlanInputs,
-  backends: Readonly<Record<string, Readonly<Record<string, OutputRef>>>> = {},
-): Step[] {
+function extensionSteps({ recipe, lock, sourceDateEpoch }: PlanInputs, backends: GpuPlan["extensionBackends"]): Step[] {
   const { version, overlays, base, remove } = recipe;
   const common = { version, overlays, architecture: base.architecture, removePaths: remove.paths, sourceDateEpoch };
   return recipe.extensions.flatMap((extension) => [
@@ -149,8 +156,10 @@ function bootKeys({ publicFiles, identity }: PlanKeys): BootKeys {
   };
 }
 
-function imageSteps({ recipe, lock, keys, sourceDateEpoch, designation }: PlanInputs): Step[] {
+function imageSteps({ recipe, lock, keys, sourceDateEpoch, designation }: PlanInputs, gpu: GpuPlan): Step[] {
   const common = { version: recipe.version, sourceDateEpoch };
+  const gpuParts = gpu.gpuBackends === undefined ? {} : { gpuBackends: gpu.gpuBackends };
+  const sbom = { ...common, ...gpuParts, lock: text(canonicalJson(lock)), cycloneDx: recipe.cycloneDx ?? "1.6" } as const;
   const { publicFiles } = keys;
   const certificates = {
     "PK.crt": text(publicFiles["PK.crt"]),
@@ -167,6 +176,8 @@ function imageSteps({ recipe, lock, keys, sourceDateEpoch, designation }: PlanIn
       services: [...recipe.services, ...Object.keys(kitServices)],
       programs: Object.keys(imagePrograms),
       extensions: recipe.extensions,
+      ...gpuParts,
+      additions: gpu.additions,
     }),
     initrdStep({
       ...common,
@@ -178,15 +189,10 @@ function imageSteps({ recipe, lock, keys, sourceDateEpoch, designation }: PlanIn
     sealStep(common),
     ukiStep({ ...common, kernelArguments: recipe.kernelArguments, keys: bootKeys(keys) }),
     measureStep({ ...common, designation: designation ?? "dev", certificates }),
-    baselineStep({ ...common, kernelArguments: recipe.kernelArguments }),
+    baselineStep({ ...common, kernelArguments: recipe.kernelArguments, extensions: recipe.extensions }),
     diskStep({ ...common, seed: seedOf(recipe, "disk"), ...recipe.disk, extensions: recipe.extensions }),
-    imageSbomStep({
-      ...common,
-      lock: text(canonicalJson(lock)),
-      overlays: recipe.overlays,
-      services: bundleNames(recipe),
-      cycloneDx: recipe.cycloneDx ?? "1.6",
-    }),
+    imageSbomStep({ ...sbom, overlays: recipe.overlays, services: bundleNames(recipe) }),
+    ...recipe.extensions.map(({ name }) => extensionSbomStep({ ...sbom, name })),
   ];
 }
 
@@ -209,9 +215,18 @@ function installerStep(
  * @throws PipelineError PLAN_UNSUPPORTED when the recipe asks for a GPU backend or an output that this version cannot build
  */
 export function planSteps(inputs: PlanInputs): readonly Step[] {
-  refuse("gpuBackends", inputs.recipe.gpuBackends, ["cpu"]);
   refuse("outputs", inputs.recipe.outputs, Object.keys(media));
-  return [...rootSteps(inputs), ...bundleSteps(inputs), ...extensionSteps(inputs), ...imageSteps(inputs), ...mediaSteps(inputs)];
+  const { recipe, lock, sourceDateEpoch } = inputs;
+  const gpu = planGpu({ recipe, lock, keys: bootKeys(inputs.keys), sourceDateEpoch });
+  return [
+    ...rootSteps(inputs),
+    ...bundleSteps(inputs),
+    ...gpu.steps,
+    ...extensionSteps(inputs, gpu.extensionBackends),
+    ...gpu.declaration,
+    ...imageSteps(inputs, gpu),
+    ...mediaSteps(inputs),
+  ];
 }
 
 /** Files of the release that each output of a recipe becomes; see file-names.ts for the braces. */
@@ -250,7 +265,7 @@ export function refuse(what: string, wanted: readonly string[], known: readonly 
     throw new PipelineError("PLAN_UNSUPPORTED", { expected: `${what} among ${known.join(", ")}`, actual: unknown.join(", ") });
 }
 
-function releaseOutputs(recipe: Recipe): Record<string, OutputRef> {
+function releaseOutputs(recipe: DebianRecipe): Record<string, OutputRef> {
   const bundles = bundleNames(recipe);
   return {
     ...Object.assign({}, ...recipe.outputs.map((kind) => media[kind])),
@@ -262,6 +277,10 @@ function releaseOutputs(recipe: Recipe): Record<string, OutputRef> {
     "baseline.json": outputOf("baseline", "baseline"),
     "sbom/image.cdx.json": outputOf("sbom.image", "sbom"),
     "sbom/image.cdx.xml": outputOf("sbom.image", "xml"),
+    ...Object.fromEntries(
+      recipe.extensions.map(({ name }) => [`sbom/extension.${name}.cdx.json`, outputOf(`sbom.extension.${name}`, "sbom")]),
+    ),
+    ...(recipe.npm.length === 0 ? {} : { "gpu-backends.json": outputOf("gpu-backends", "declaration") }),
     ...Object.fromEntries(bundles.map((name) => [`sbom/${name}.cdx.json`, outputOf(`sbom.${name}`, "sbom")])),
     ...Object.fromEntries(bundles.map((name) => [`services/${name}.mjs`, outputOf(`bundle.${name}`, "bundle")])),
   };

@@ -37,7 +37,14 @@ const cpu: BackendEntry = {
 };
 const declared: GpuBackends = {
   schema: 1,
-  runtime: { package: "@node-llama-cpp/linux-x64", version: "3.22.1", llamaCpp: "v0.5.0", ggml: "0.25.1" },
+  runtime: {
+    package: "@node-llama-cpp/linux-x64",
+    version: "3.22.1",
+    llamaCpp: "v0.5.0",
+    ggml: "0.25.1",
+    files: [{ path: "/usr/lib/secure-ai/runtime/libggml-base.so", sha256: "0".repeat(64), size: 1 }],
+    licences: ["MIT"],
+  },
   backends: [cpu, cuda],
 };
 const bytesOf = (value: unknown) => Buffer.from(`${canonicalJson(value)}\n`);

@@ -63,7 +63,15 @@ export type BackendEntry = TypeOf<typeof backendEntryShape>;
 /** /usr/lib/secure-ai/gpu-backends.json of the sealed root: what can compute in this image, file by file. */
 export const gpuBackendsShape = object({
   schema: literal(1),
-  runtime: object({ package: lineShape, version: versionText, llamaCpp: versionText, ggml: versionText }),
+  runtime: object({
+    package: lineShape,
+    version: versionText,
+    llamaCpp: versionText,
+    ggml: versionText,
+    /** Its own libraries and the addon that Node opens, in the sealed root; those of backends stand with the backend. */
+    files: list(fileShape, { min: 1, max: 64 }),
+    licences: list(lineShape, { min: 1, max: 64 }),
+  }),
   backends: list(backendEntryShape, { min: 1, max: BACKENDS.length }),
 });
 export type GpuBackends = TypeOf<typeof gpuBackendsShape>;
@@ -99,7 +107,7 @@ export function parseGpuBackends(bytes: Uint8Array): GpuBackends {
     "backends",
   );
   requireDistinct(
-    declared.backends.flatMap(({ files }) => files.map(({ path }) => path)),
+    [declared.runtime, ...declared.backends].flatMap(({ files }) => files.map(({ path }) => path)),
     "files",
   );
   const cpu = declared.backends.find(({ name }) => name === "cpu");

@@ -94,7 +94,7 @@ export function buildManifest(facts: ManifestFacts): Manifest {
     image: { name: DISK_FILE, digest: `sha256:${disk?.sha256}`, root_hash: facts.rootHash },
     deployment: { required_service_profile: "offline-private" },
     binaries: having("service"),
-    sboms: having("image-sbom", "image-sbom-xml", "service-sbom"),
+    sboms: having("image-sbom", "image-sbom-xml", "service-sbom", "extension-sbom"),
     trust_root: { name: RELEASE_KEY_FILE, sha256: key?.sha256, fingerprint: facts.keyFingerprint },
     install_artifacts: present({
       raw_zst: disk,

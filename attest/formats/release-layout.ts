@@ -24,6 +24,8 @@ export type Role =
   | "image-sbom"
   | "image-sbom-xml"
   | "service-sbom"
+  | "extension-sbom"
+  | "gpu-backends"
   | "vex"
   | "vex-cyclonedx"
   | "provenance"
@@ -55,6 +57,7 @@ export const KEYLIME_FILE = "keylime/measured-boot.json";
 export const BASELINE_FILE = "baseline.json";
 export const IMAGE_SBOM_FILE = "sbom/image.cdx.json";
 export const IMAGE_SBOM_XML_FILE = "sbom/image.cdx.xml";
+export const GPU_BACKENDS_FILE = "gpu-backends.json";
 export const VEX_FILE = "vex/openvex.json";
 export const VEX_CYCLONEDX_FILE = "vex/vex.cdx.json";
 export const RELEASE_KEY_FILE = "keys/release.pub";
@@ -123,7 +126,9 @@ export const releasePlaces: readonly Place[] = [
   many("service", new RegExp(`^services/${SERVICE}\\.mjs$`)),
   required("image-sbom", IMAGE_SBOM_FILE, MAX_PAYLOAD_BYTES),
   place("image-sbom-xml", IMAGE_SBOM_XML_FILE, "any", MAX_PAYLOAD_BYTES),
+  many("extension-sbom", /^sbom\/extension\.[a-z][a-z0-9]{0,11}\.cdx\.json$/, MAX_PAYLOAD_BYTES),
   many("service-sbom", new RegExp(`^sbom/${SERVICE}\\.cdx\\.json$`), 16 << 20),
+  place("gpu-backends", GPU_BACKENDS_FILE, "any", 1 << 20),
   place("vex", VEX_FILE, "any", 4 << 20),
   place("vex-cyclonedx", VEX_CYCLONEDX_FILE, "any", 4 << 20),
   required("provenance", PROVENANCE_FILE, MAX_PAYLOAD_BYTES),
@@ -158,6 +163,7 @@ const SIGNED_ROLES: ReadonlySet<Role> = new Set<Role>([
   "measurements",
   "image-sbom",
   "service-sbom",
+  "extension-sbom",
   "baseline",
   "vex",
   "test-result",

@@ -36,6 +36,7 @@ const byRole: Partial<Record<Role, (name: string) => FileStatement>> = {
   measurements: () => about(MEASURED_BOOT_PREDICATE, DISK_FILE, UKI_FILE),
   "image-sbom": () => about(CYCLONEDX_PREDICATE, DISK_FILE),
   "service-sbom": (name) => about(CYCLONEDX_PREDICATE, name.replace(/^sbom\/(.+)\.cdx\.json$/, "services/$1.mjs")),
+  "extension-sbom": () => about(CYCLONEDX_PREDICATE, DISK_FILE),
   baseline: () => about(BASELINE_PREDICATE, DISK_FILE),
   vex: () => about(OPENVEX_PREDICATE, DISK_FILE),
   "test-result": () => about(TEST_RESULT_PREDICATE, DISK_FILE),

@@ -29,6 +29,7 @@ const BUILT: ReadonlySet<Role> = new Set<Role>([
   "service",
   "image-sbom",
   "service-sbom",
+  "extension-sbom",
 ]);
 
 export const provenanceSubjectCheck: ReleaseCheck = {

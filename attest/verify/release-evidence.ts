@@ -87,7 +87,10 @@ export function gatherEvidence(inventory: Inventory, policy: VerifyPolicy): Rele
   const trust = establishReleaseTrust(inventory, policy, channel, ownKey, atMs);
   const parsed = new Map(bundleNames(inventory).map((name) => [name, read(name, parseBundle)] as const));
   const provenanceStatement = read(PROVENANCE_FILE, parseStatement);
-  const sbomDocuments = readAll(["image-sbom", "service-sbom"], (bytes): JsonValue => parseJson(bytes, MAX_PAYLOAD_BYTES));
+  const sbomDocuments = readAll(
+    ["image-sbom", "service-sbom", "extension-sbom"],
+    (bytes): JsonValue => parseJson(bytes, MAX_PAYLOAD_BYTES),
+  );
   const sboms = new Map([...sbomDocuments].map(([name, document]) => [name, derive(document, sbomOf)] as const));
   const baseline = read(BASELINE_FILE, parseBaseline);
   const measurements = read(MEASUREMENTS_FILE, parseMeasurements);

@@ -156,7 +156,7 @@ function subjectResult({ inventory, checksums }: ReleaseEvidence, name: string, 
 
 const areas = {
   measurements: { area: "measurements", what: "the measurements", roles: ["measurements"] },
-  sbom: { area: "sbom", what: "the SBOMs", roles: ["image-sbom", "service-sbom"] },
+  sbom: { area: "sbom", what: "the SBOMs", roles: ["image-sbom", "service-sbom", "extension-sbom"] },
   baseline: { area: "baseline", what: "the baseline", roles: ["baseline"], optional: true },
   vex: { area: "vex", what: "the VEX document", roles: ["vex"], optional: true },
   tests: { area: "tests", what: "the test results", roles: ["test-result"], optional: true },

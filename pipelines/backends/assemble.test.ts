@@ -23,7 +23,14 @@ const inTrees = (...files: readonly (readonly [string, string, number?])[]): Ass
 });
 
 const good: Assembly = {
-  runtime: { package: "@node-llama-cpp/linux-x64", version: "3.22.1", llamaCpp: "v0.5.0", ggml: "0.25.1", files: [{ path: "/usr/lib/secure-ai/runtime/libggml-base.so", sha256: "0".repeat(64), size: 1 }], licences: ["MIT"] },
+  runtime: {
+    package: "@node-llama-cpp/linux-x64",
+    version: "3.22.1",
+    llamaCpp: "v0.5.0",
+    ggml: "0.25.1",
+    files: [{ path: "/usr/lib/secure-ai/runtime/libggml-base.so", sha256: "0".repeat(64), size: 1 }],
+    licences: ["MIT"],
+  },
   declared: ["cpu", "cuda"],
   records: [cuda, cpu],
   places: { cpu: "root", cuda: "extension:cuda" },

@@ -104,12 +104,18 @@ test("a runtime without its base library is refused", () => {
 
 test("an image with all that it declares is described", () => {
   const made = collectGpuBackends(collection);
-  expect(made.runtime).toEqual({
+  const { files, ...runtime } = made.runtime;
+  expect(runtime).toEqual({
     package: "@node-llama-cpp/linux-x64",
     version: "3.22.1",
     llamaCpp: "v0.5.0",
     ggml: "0.25.1",
+    licences: ["MIT"],
   });
+  expect(files.map(({ path, size }) => [path, size])).toEqual([
+    [`${RUNTIME_FOLDER}/libggml-base.so`, base.length],
+    [`${RUNTIME_FOLDER}/libllama.v0.5.0.so`, makeElf().length],
+  ]);
   expect(made.backends.map(({ name, place, libraries: needs }) => [name, place, needs])).toEqual([
     ["cpu", "root", ["libc.so.6"]],
     ["vulkan", "extension:vulkan", ["libvulkan.so.1"]],

@@ -1,4 +1,7 @@
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { parseJson } from "@secai/formats/canonical-json";
+import { tool } from "../programs/tool.ts";
 import { BackendError } from "./errors.ts";
 
 /** Backends whose libraries npm packages bring ready-made. */
@@ -59,6 +62,30 @@ export function filesOfBackend(backend: NpmBackend, files: readonly string[]): N
       actual: files.join(", ") || "no file",
     });
   return { libraries, variants };
+}
+
+/** The runtime's own: the addon that Node opens, what it is linked with, and nothing that is a backend. */
+const RUNTIME_FILE = /^(llama-addon\.node|lib(llama|llama-common|ggml|ggml-base)(\.v[0-9][0-9A-Za-z.-]{0,40})?\.so)$/;
+
+/** Picks the runtime's files from those of a package. @throws BackendError GPU_BACKEND_SOURCE_UNEXPECTED */
+export function filesOfRuntime(files: readonly string[]): readonly string[] {
+  const found = files.filter((name) => RUNTIME_FILE.test(name)).toSorted();
+  if (found.includes("llama-addon.node") && found.includes(BASE_LIBRARY)) return found;
+  throw unexpected(`a runtime: llama-addon.node and ${BASE_LIBRARY}`, files.join(", ") || "no file");
+}
+
+/**
+ * Unpacks one tarball below /tmp and returns the folder of its libraries. Needs tar and gzip in the tool root.
+ * @param tarballs folder with tarballs by the file names that the registry gives them
+ * @throws BackendError GPU_BACKEND_SOURCE_UNEXPECTED for another package than was locked; FormatError; Error when tar fails
+ */
+export function unpackPackage(tarballs: string, name: string, version: string): string {
+  const folder = `/tmp/npm/${name.replaceAll("/", "+")}`;
+  mkdirSync(folder, { recursive: true });
+  const tarball = `${name.slice(name.indexOf("/") + 1)}-${version}.tgz`;
+  tool("tar", ["--extract", "--gzip", "--no-same-owner", "--file", join(tarballs, tarball), "--directory", folder]);
+  requirePackage(readFileSync(join(folder, "package/package.json")), name, version);
+  return join(folder, librariesFolder(name));
 }
 
 /** Begins a SPIR-V module; the next word is its version (SPIR-V 2.3, Physical Layout of a SPIR-V Module). */

@@ -4,31 +4,15 @@
 import { copyFileSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BackendError } from "../backends/errors.ts";
-import {
-  BASE_LIBRARY,
-  filesOfBackend,
-  ggmlVersionOf,
-  librariesFolder,
-  type NpmBackend,
-  requirePackage,
-  spirvVersions,
-} from "../backends/npm.ts";
+import { BASE_LIBRARY, filesOfBackend, ggmlVersionOf, type NpmBackend, spirvVersions, unpackPackage } from "../backends/npm.ts";
 import { backendFolder, RUNTIME_FOLDER, writeRecord } from "../backends/record.ts";
-import { readFlags, tool } from "./tool.ts";
+import { readFlags } from "./tool.ts";
 
 const flag = readFlags(process.argv.slice(2));
 const version = flag("version");
 const out = flag("out");
 
-/** Unpacks one tarball and returns the folder of its libraries. @throws BackendError for another package than was locked */
-function unpack(name: string): string {
-  const folder = `/tmp/npm/${name.replaceAll("/", "+")}`;
-  mkdirSync(folder, { recursive: true });
-  const tarball = `${name.slice(name.indexOf("/") + 1)}-${version}.tgz`;
-  tool("tar", ["--extract", "--gzip", "--no-same-owner", "--file", join(flag("npm"), tarball), "--directory", folder]);
-  requirePackage(readFileSync(join(folder, "package/package.json")), name, version);
-  return join(folder, librariesFolder(name));
-}
+const unpack = (name: string) => unpackPackage(flag("npm"), name, version);
 
 function backendName(): NpmBackend {
   const name = flag("backend");

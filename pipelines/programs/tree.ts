@@ -96,6 +96,13 @@ function declareExtensions(): void {
   }
 }
 
+/** What can compute in this image; absent from an image without a runtime. */
+function installGpuBackends(from: string): void {
+  if (from === "") return;
+  folder("usr/lib/secure-ai");
+  install(from, inTree("usr/lib/secure-ai/gpu-backends.json"), 0o644);
+}
+
 /** Path globs of the recipe. One that matches nothing is fine: package sets differ between architectures. */
 function removePaths(patterns: readonly string[]): void {
   for (const pattern of patterns) {
@@ -137,7 +144,8 @@ tool("cp", ["-a", "--reflink=auto", `${flag("root")}/.`, tree]);
 purge(list("purge"));
 cpSync(inTree("var/lib/dpkg"), flag("dpkg"), { recursive: true });
 removePaths(list("remove"));
-for (const source of list("overlays")) overlay(source, tree);
+for (const source of [...list("overlays"), ...list("additions")]) overlay(source, tree);
+installGpuBackends(flag("gpu-backends"));
 installServices(flag("services"));
 installPrograms(flag("programs"));
 declareExtensions();

@@ -74,6 +74,34 @@ export function cudaStep({ tools, toolRoot: root, source, sourceDateEpoch }: Cud
   });
 }
 
+export interface RuntimeInputs {
+  /** The package that has the runtime itself. */
+  readonly runtime: NpmSource;
+  /** Outputs `backend` of the steps of those backends that live in the root, by backend. */
+  readonly backends: Readonly<Record<string, OutputRef>>;
+  readonly sourceDateEpoch: number;
+}
+
+/** What the runtime adds to the root: output `tree`. */
+export function runtimeStep({ runtime, backends, sourceDateEpoch }: RuntimeInputs): ExecStep {
+  return programStep({
+    id: "runtime",
+    title: "inference runtime",
+    program: "runtime",
+    tools: toolRoot,
+    inputs: { "/in/npm": npmTarballs, ...below("/in/backends", backends) },
+    flags: {
+      npm: "/in/npm",
+      package: runtime.name,
+      version: runtime.version,
+      backends: "/in/backends",
+      out: "/out/tree",
+    },
+    outputs: { tree: directory("/out/tree") },
+    sourceDateEpoch,
+  });
+}
+
 export interface GpuBackendsInputs {
   readonly runtime: NpmSource;
   /** What the recipe declares, in its order. */

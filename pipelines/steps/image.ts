@@ -1,4 +1,4 @@
-import type { ExecStep, Input, Secret } from "../step.ts";
+import type { ExecStep, Input, OutputRef, Secret } from "../step.ts";
 import { directory, file, outputOf, programStep } from "./exec.ts";
 import { toolRoot } from "./root.ts";
 
@@ -22,6 +22,10 @@ export interface TreeInputs extends Common {
   readonly programs: readonly string[];
   /** System extensions of the recipe: the root says by which root hash it knows each, and what its partitions are like. */
   readonly extensions: readonly ExtensionSlot[];
+  /** Trees that other steps made for the root, laid over it after the overlays. */
+  readonly additions: readonly OutputRef[];
+  /** gpu-backends.json, when the image has a runtime. */
+  readonly gpuBackends?: OutputRef;
 }
 
 /** What the root and the disk need to know of a system extension beyond its own description. */
@@ -31,7 +35,7 @@ export interface ExtensionSlot {
 }
 
 const extensionStepOf = ({ name }: ExtensionSlot) => `extension.${name}`;
-const extensionInputs = (extensions: readonly ExtensionSlot[], output: "description" | "image") =>
+const extensionInputs = (extensions: readonly ExtensionSlot[], output: "description" | "image" | "tree") =>
   Object.fromEntries(
     extensions.map((one): [string, Input] => [`/in/extensions/${one.name}.${output}`, outputOf(extensionStepOf(one), output)]),
   );
@@ -41,6 +45,7 @@ const extensionFlag = (extensions: readonly ExtensionSlot[]) =>
 
 /** The appliance's tree: the distribution's root, overlays, services, presets; what must not ship is gone. */
 export function treeStep({ imageId, overlays, remove, services, programs, extensions, ...common }: TreeInputs): ExecStep {
+  const additions = common.additions.map((ref, index): [string, Input] => [`/in/additions/${index}`, ref]);
   const { version, sourceDateEpoch } = common;
   const bundles = (folder: string, names: readonly string[]) =>
     names.map((name): [string, Input] => [`/in/${folder}/${name}.mjs`, outputOf(`bundle.${name}`, "bundle")]);
@@ -55,10 +60,14 @@ export function treeStep({ imageId, overlays, remove, services, programs, extens
       ...overlaySources(overlays),
       ...Object.fromEntries([...bundles("services", services), ...bundles("programs", programs)]),
       ...extensionInputs(extensions, "description"),
+      ...Object.fromEntries(additions),
+      ...(common.gpuBackends === undefined ? {} : { "/in/gpu-backends.json": common.gpuBackends }),
     },
     flags: {
       root: "/in/root",
       overlays: overlayPaths(overlays),
+      additions: additions.map(([path]) => path).join(","),
+      "gpu-backends": common.gpuBackends === undefined ? "" : "/in/gpu-backends.json",
       services: "/in/services",
       programs: "/in/programs",
       extensions: extensionFlag(extensions),
@@ -255,12 +264,14 @@ export interface ImageSbomInputs extends Common {
   readonly lock: Input;
   readonly overlays: readonly string[];
   readonly services: readonly string[];
+  /** gpu-backends.json, when the image has a runtime. */
+  readonly gpuBackends?: OutputRef;
   /** Version of CycloneDX. */
   readonly cycloneDx: "1.6" | "1.7";
 }
 
 /** A CycloneDX document, in JSON and XML, in which every file of the image belongs to a component. */
-export function imageSbomStep({ lock, overlays, services, cycloneDx, sourceDateEpoch }: ImageSbomInputs): ExecStep {
+export function imageSbomStep({ lock, overlays, services, cycloneDx, gpuBackends, ...common }: ImageSbomInputs): ExecStep {
   const sboms = services.map((name): [string, Input] => [`/in/services/${name}.cdx.json`, outputOf(`sbom.${name}`, "sbom")]);
   return programStep({
     id: "sbom.image",
@@ -274,27 +285,68 @@ export function imageSbomStep({ lock, overlays, services, cycloneDx, sourceDateE
       "/in/lock.json": lock,
       ...overlaySources(overlays),
       ...Object.fromEntries(sboms),
+      ...(gpuBackends === undefined ? {} : { "/in/gpu-backends.json": gpuBackends }),
     },
     flags: {
       root: "/in/root",
       dpkg: "/in/dpkg",
       lock: "/in/lock.json",
       services: "/in/services",
+      ...(gpuBackends === undefined ? {} : { backends: "/in/gpu-backends.json" }),
       overlays: overlayPaths(overlays),
       cyclonedx: cycloneDx,
       out: "/out",
     },
     outputs: { sbom: file("/out/image.cdx.json"), xml: file("/out/image.cdx.xml") },
+    sourceDateEpoch: common.sourceDateEpoch,
+  });
+}
+
+export interface ExtensionSbomInputs extends Common {
+  readonly name: string;
+  readonly lock: Input;
+  readonly gpuBackends?: OutputRef;
+  readonly cycloneDx: "1.6" | "1.7";
+}
+
+/** The same about the tree of a system extension: its packages and the backend that it carries. */
+export function extensionSbomStep({ name, lock, gpuBackends, cycloneDx, sourceDateEpoch }: ExtensionSbomInputs): ExecStep {
+  return programStep({
+    id: `sbom.extension.${name}`,
+    title: `SBOM of the extension ${name}`,
+    program: "sbom-image",
+    tools: toolRoot,
+    privileges: "tree",
+    inputs: {
+      "/in/root": outputOf(`extension.${name}`, "tree"),
+      "/in/dpkg": outputOf(`extension.${name}`, "dpkg"),
+      "/in/image": outputOf("tree", "tree"),
+      "/in/lock.json": lock,
+      ...(gpuBackends === undefined ? {} : { "/in/gpu-backends.json": gpuBackends }),
+    },
+    flags: {
+      extension: name,
+      root: "/in/root",
+      "os-release": "/in/image/usr/lib/os-release",
+      dpkg: "/in/dpkg",
+      lock: "/in/lock.json",
+      services: "/in/services",
+      ...(gpuBackends === undefined ? {} : { backends: "/in/gpu-backends.json" }),
+      cyclonedx: cycloneDx,
+      out: "/out",
+    },
+    outputs: { sbom: file("/out/image.cdx.json") },
     sourceDateEpoch,
   });
 }
 
 export interface BaselineInputs extends Common {
   readonly kernelArguments: readonly string[];
+  readonly extensions: readonly ExtensionSlot[];
 }
 
 /** What the sealed root is, file by file and setting by setting: what a running machine is compared with. */
-export function baselineStep({ kernelArguments, sourceDateEpoch }: BaselineInputs): ExecStep {
+export function baselineStep({ kernelArguments, extensions, sourceDateEpoch }: BaselineInputs): ExecStep {
   return programStep({
     id: "baseline",
     title: "baseline of the root",
@@ -305,12 +357,16 @@ export function baselineStep({ kernelArguments, sourceDateEpoch }: BaselineInput
       "/in/root": outputOf("tree", "tree"),
       "/in/dpkg": outputOf("tree", "dpkg"),
       "/in/ROOT_HASH": outputOf("seal", "rootHash"),
+      ...extensionInputs(extensions, "description"),
+      ...extensionInputs(extensions, "tree"),
     },
     flags: {
       root: "/in/root",
       dpkg: "/in/dpkg",
       "root-hash": "/in/ROOT_HASH",
       arguments: kernelArguments.join(" "),
+      extensions: extensionFlag(extensions),
+      descriptions: "/in/extensions",
       out: "/out/baseline.json",
     },
     outputs: { baseline: file("/out/baseline.json") },
