@@ -16,6 +16,13 @@ const [root, link] = baseline.files.toSorted((a) => (a.path === "/" ? -1 : 1));
 const entry = { path: "/x", mode: "0644", uid: 0, gid: 0 };
 const withEntry = (one: Record<string, unknown>) => spoiled({ files: [...baseline.files, one] });
 
+const extensionFiles = [
+  { path: "/usr", mode: "0755", uid: 0, gid: 0, type: "directory" },
+  { path: "/usr/x.so", mode: "0644", uid: 0, gid: 0, type: "file", sha256: sha256("x"), size: 1 },
+] as const;
+const extension = { name: "vulkan", rootHash: sha256("vulkan"), files: extensionFiles };
+const withExtensions = (...extensions: readonly unknown[]) => print({ ...baseline, extensions });
+
 const rejected: readonly { name: string; bytes: Uint8Array; code: string }[] = [
   { name: "another schema", bytes: spoiled({ schema: 2 }), code: "SCHEMA_MISMATCH" },
   { name: "an unknown member", bytes: print({ ...baseline, extra: 1 }), code: "SCHEMA_MISMATCH" },
@@ -40,6 +47,13 @@ const rejected: readonly { name: string; bytes: Uint8Array; code: string }[] = [
         { ...entry, path: "/x/y", type: "directory" },
       ],
     }),
+    code: "SCHEMA_MISMATCH",
+  },
+  { name: "an extension without a root hash", bytes: withExtensions({ ...extension, rootHash: "" }), code: "SCHEMA_MISMATCH" },
+  { name: "an extension twice", bytes: withExtensions(extension, extension), code: "DUPLICATE_ENTRY" },
+  {
+    name: "an extension's files out of order",
+    bytes: withExtensions({ ...extension, files: extensionFiles.toReversed() }),
     code: "SCHEMA_MISMATCH",
   },
   { name: "another root hash", bytes: spoiled({ rootHash: sha256("other") }), code: "SCHEMA_MISMATCH" },
@@ -122,4 +136,11 @@ test("any JSON in any member gives a baseline or a FormatError", () => {
       }
     }),
   );
+});
+
+test("a baseline with extensions is put in order and read back", () => {
+  const files = extensionFiles.toReversed();
+  const built = buildBaseline({ ...facts, extensions: [{ ...extension, files: [...files] }] });
+  assert.deepEqual(parseBaseline(baselineBytes(built)), built);
+  assert.deepEqual(built.extensions, [{ ...extension, files: [...extensionFiles] }]);
 });

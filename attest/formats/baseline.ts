@@ -43,28 +43,39 @@ const entryShape: Shape<BaselineEntry> = {
 const fileRefShape = object({ path: pathShape, sha256: digestShape });
 const unitName = text(/^[A-Za-z0-9:_.\\@-]+\.(service|socket|target|mount|automount|timer|path|slice|scope|swap|device)$/, 255);
 
-/** What a sealed root is; docs/predicates/baseline.md explains each member. */
-export const baselineShape = object({
-  schema: literal(1),
+/** A system extension that the root may merge: by which root hash it knows it, and what it then finds below /usr. */
+const extensionShape = object({
+  name: text(/^[a-z0-9][a-z0-9-]{0,31}$/, 32),
   rootHash: digestShape,
-  commandLine: text(/^[ -~]{1,4096}$/, 4096),
-  kernelArguments: list(text(/^[!-~]+$/, 1024), { max: 256 }),
   files: list(entryShape, { min: 1, max: MAX_FILES }),
-  units: list(object({ name: unitName, sha256: digestShape, enabled: literal(true, false) })),
-  ports: list(object({ service: nameShape, address: text(/^[0-9a-f.:]{2,45}$/, 45), port: integer(1, 65_535) })),
-  services: table(/^[a-z0-9][a-z0-9-]{0,63}$/, fileRefShape),
-  policies: list(fileRefShape),
-  sysctl: table(/^[a-z0-9_][A-Za-z0-9_.*/-]{0,255}$/, lineShape, { max: 10_000 }),
-  firewall: fileRefShape,
-  packages: list(
-    object({
-      name: text(/^[A-Za-z0-9][A-Za-z0-9+._-]{0,127}$/, 128),
-      version: text(/^[!-~]+$/, 256),
-      architecture: text(/^[a-z0-9_]+$/, 32),
-    }),
-    { max: 50_000 },
-  ),
 });
+
+/** What a sealed root is; docs/predicates/baseline.md explains each member. */
+export const baselineShape = object(
+  {
+    schema: literal(1),
+    rootHash: digestShape,
+    commandLine: text(/^[ -~]{1,4096}$/, 4096),
+    kernelArguments: list(text(/^[!-~]+$/, 1024), { max: 256 }),
+    files: list(entryShape, { min: 1, max: MAX_FILES }),
+    units: list(object({ name: unitName, sha256: digestShape, enabled: literal(true, false) })),
+    ports: list(object({ service: nameShape, address: text(/^[0-9a-f.:]{2,45}$/, 45), port: integer(1, 65_535) })),
+    services: table(/^[a-z0-9][a-z0-9-]{0,63}$/, fileRefShape),
+    policies: list(fileRefShape),
+    sysctl: table(/^[a-z0-9_][A-Za-z0-9_.*/-]{0,255}$/, lineShape, { max: 10_000 }),
+    firewall: fileRefShape,
+    packages: list(
+      object({
+        name: text(/^[A-Za-z0-9][A-Za-z0-9+._-]{0,127}$/, 128),
+        version: text(/^[!-~]+$/, 256),
+        architecture: text(/^[a-z0-9_]+$/, 32),
+      }),
+      { max: 50_000 },
+    ),
+  },
+  /** Absent in releases that have none. */
+  { extensions: list(extensionShape, { max: 32 }) },
+);
 export type Baseline = TypeOf<typeof baselineShape>;
 
 /** What a builder found; `buildBaseline` puts it in order. */
@@ -84,6 +95,11 @@ function byKey<T>(items: readonly T[], key: (item: T) => string): T[] {
   return items.toSorted((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0));
 }
 
+const inOrder = (extension: NonNullable<Baseline["extensions"]>[number]) => ({
+  ...extension,
+  files: byKey(extension.files, ({ path }) => path),
+});
+
 /** Facts in order. @throws FormatError SCHEMA_MISMATCH, DUPLICATE_ENTRY: facts that no reader would accept are our caller's mistake */
 export function buildBaseline(facts: BaselineFacts): Baseline {
   return checkBaseline({
@@ -95,6 +111,7 @@ export function buildBaseline(facts: BaselineFacts): Baseline {
     ports: byKey(facts.ports, portKey),
     policies: byKey(facts.policies, ({ path }) => path),
     packages: byKey(facts.packages, packageKey),
+    ...(facts.extensions === undefined ? {} : { extensions: byKey(facts.extensions.map(inOrder), ({ name }) => name) }),
   });
 }
 
@@ -125,6 +142,17 @@ function checkBaseline(value: unknown): Baseline {
     "policies",
   );
   requireSorted(baseline.packages.map(packageKey), "packages");
+  requireSorted(
+    (baseline.extensions ?? []).map(({ name }) => name),
+    "extensions",
+  );
+  for (const { name, files } of baseline.extensions ?? []) {
+    requireSorted(
+      files.map(({ path }) => path),
+      `files of extension ${name}`,
+    );
+    requireTree(files);
+  }
   if (baseline.commandLine !== commandLineOf(baseline)) throw mismatch(commandLineOf(baseline), baseline.commandLine);
   requireFiles(baseline);
   return baseline;
@@ -136,13 +164,19 @@ function requireSorted(keys: readonly string[], what: string): void {
   if (at >= 0) throw mismatch(`${what} in order`, `${keys[at]} after ${keys[at - 1]}`);
 }
 
-function requireFiles({ files, services, policies, firewall, units }: Baseline): void {
+/** Digest of each file of a tree, by path; undefined for what is none. */
+function requireTree(files: readonly BaselineEntry[]): ReadonlyMap<string, string | undefined> {
   const digests = new Map(files.map((entry) => [entry.path, entry.type === "file" ? entry.sha256 : undefined]));
   for (const { path } of files) {
     if (path.split("/").some((part) => part === "." || part === "..")) throw mismatch("a path without . and ..", path);
     const parent = path.slice(0, path.lastIndexOf("/"));
     if (digests.get(parent) !== undefined) throw mismatch(`${parent} as a directory`, `a file with ${path} below it`);
   }
+  return digests;
+}
+
+function requireFiles({ files, services, policies, firewall, units }: Baseline): void {
+  const digests = requireTree(files);
   for (const { path, sha256 } of [...Object.values(services), ...policies, firewall]) {
     if (digests.get(path) !== sha256)
       throw mismatch(`${path} with ${sha256} among the files`, digests.get(path) ?? "no such file");

@@ -62,3 +62,36 @@ export function extensionsBytes(extensions: Extensions): Buffer {
 export function isHardwareFor({ pciClasses, pciVendors }: ExtensionHardware, pciClass: string, vendor: string): boolean {
   return pciClasses.some((prefix) => pciClass.startsWith(prefix)) && (pciVendors.length === 0 || pciVendors.includes(vendor));
 }
+
+/** Where systemd-sysext shows an extension to the overlay that it mounts; NAME stands for the layer. */
+const LAYER = /^\/run\/systemd\/sysext\/extensions\/([^/]+)\/usr$/;
+
+/** Octal escapes of blank, tab, newline and backslash (proc_pid_mountinfo(5)). */
+const unescaped = (field: string) =>
+  field.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+
+export interface MergedExtensions {
+  /** Of the overlay file system, major:minor. */
+  readonly device: string;
+  /** Names of the extensions, topmost first; of a layer that systemd-sysext did not make, its path. */
+  readonly layers: readonly string[];
+}
+
+/**
+ * What is laid over /usr; undefined when nothing is. An overlay that systemd-sysext would not mount has layers that no extension is named
+ * like.
+ * @param mountinfo of a process: `id parent device root point options [optional...] - type source superOptions`
+ */
+export function mergedExtensions(mountinfo: string): MergedExtensions | undefined {
+  const rows = mountinfo.split("\n").map((line) => /^\d+ \d+ (\d+:\d+) \S+ (\S+) \S+ (?:\S+ )*?- (\S+) \S+ (\S+)$/.exec(line));
+  const [, device = "", , type, options = ""] = rows.findLast((row) => row?.[2] === "/usr") ?? [];
+  if (type !== "overlay") return undefined;
+  const paths = options
+    .split(",")
+    .filter((option) => /^(lowerdir\+?|upperdir)=/.test(option))
+    .flatMap((option) => unescaped(option.slice(option.indexOf("=") + 1)).split(":"));
+  // systemd-sysext's own list comes first, the root's /usr last; whatever else stands in their places is a layer too.
+  const own = paths[0] === "/run/systemd/sysext/meta/usr" ? 1 : 0;
+  const base = paths.at(-1) === "/usr" ? -1 : paths.length;
+  return { device, layers: paths.slice(own, base).map((path) => LAYER.exec(path)?.[1] ?? path) };
+}

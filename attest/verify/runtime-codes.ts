@@ -121,6 +121,12 @@ export const runtimeCodes = {
     fix: "Look at the service's log; it may have refused to start.",
   },
   MOUNT_UNEXPECTED: { meaning: "Something is mounted over the sealed root or an interface of the kernel.", fix: LOOK },
+  EXTENSION_FOREIGN: { meaning: "Something lies over /usr that is no extension of the release.", fix: CONTAIN },
+  EXTENSION_HASH: { meaning: "A merged extension is not below dm-verity with the release's root hash.", fix: CONTAIN },
+  EXTENSION_CORRUPTED: {
+    meaning: "Blocks of a merged extension were changed on the disk.",
+    fix: "Restart the machine, which then leaves the extension out; install the image or its update again.",
+  },
   MODULE_UNKNOWN: { meaning: "A kernel module is loaded that the release does not have.", fix: CONTAIN },
   MODULE_BARRED: { meaning: "A kernel module is loaded that the release forbids.", fix: LOOK },
   MODPROBE_CHANGED: { meaning: "A file of rules for modules has other content than the release's.", fix: LOOK },

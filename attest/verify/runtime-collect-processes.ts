@@ -15,34 +15,42 @@ export function parseTerminal(stat: string): string | null {
   return device === 0 ? null : `${major}:${minor}`;
 }
 
-/** Files mapped as code whose device is not `rootDevice` (major:minor, decimal). Memory without a file, such as a JIT compiler's, has none. */
-export function parseForeignCode(maps: string, rootDevice: string): readonly string[] {
+/** Devices on which sealed files lie. */
+export interface SealedDevices {
+  /** As stat(2) numbers them. */
+  readonly files: ReadonlySet<number>;
+  /** As mappings name them, major:minor in decimal: what is merged shows the overlay's. */
+  readonly mapped: ReadonlySet<string>;
+}
+
+/** Files mapped as code whose device is none of the sealed ones. Memory without a file, such as a JIT compiler's, has none. */
+export function parseForeignCode(maps: string, sealed: ReadonlySet<string>): readonly string[] {
   const found = new Set<string>();
   for (const line of maps.split("\n")) {
     const [, major = "", minor = "", path = ""] = /^\S+ ..x. \S+ ([0-9a-f]+):([0-9a-f]+) [1-9]\d*\s+(.*)$/.exec(line) ?? [];
-    if (path !== "" && `${Number.parseInt(major, 16)}:${Number.parseInt(minor, 16)}` !== rootDevice) found.add(visible(path));
+    if (path !== "" && !sealed.has(`${Number.parseInt(major, 16)}:${Number.parseInt(minor, 16)}`)) found.add(visible(path));
   }
   return [...found].slice(0, MAX_FOREIGN);
 }
 
 /** Undefined for kernel threads and for processes that have ended. */
-function stateOf(pid: number, rootDevice: string): ProcessState | undefined {
+function stateOf(pid: number, devices: SealedDevices): ProcessState | undefined {
   return orGone(() => {
     const exe = readlinkSync(`/proc/${pid}/exe`);
     const unit = unitOf(pid);
     return {
       exe: visible(exe),
-      sealed: statSync(`/proc/${pid}/exe`).dev === statSync("/").dev,
+      sealed: devices.files.has(statSync(`/proc/${pid}/exe`).dev),
       unit: unit === null ? null : visible(unit),
       terminal: parseTerminal(readWhole(`/proc/${pid}/stat`, MAX_STAT_BYTES).toString("latin1")),
-      foreignCode: parseForeignCode(readWhole(`/proc/${pid}/maps`, MAX_MAPS_BYTES).toString("latin1"), rootDevice),
+      foreignCode: parseForeignCode(readWhole(`/proc/${pid}/maps`, MAX_MAPS_BYTES).toString("latin1"), devices.mapped),
     };
   });
 }
 
 /** Every user-space process but this one; equal ones once. */
-export function collectProcesses(rootDevice: string): readonly ProcessState[] {
-  const states = processIds().flatMap((pid) => (pid === process.pid ? [] : [stateOf(pid, rootDevice)]));
+export function collectProcesses(devices: SealedDevices): readonly ProcessState[] {
+  const states = processIds().flatMap((pid) => (pid === process.pid ? [] : [stateOf(pid, devices)]));
   const distinct = new Map(states.flatMap((state) => (state === undefined ? [] : [[JSON.stringify(state), state]])));
   return [...distinct].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, state]) => state);
 }

@@ -1,3 +1,4 @@
+import { collectOverlay, sealedFileDevices } from "./runtime-collect-extensions.ts";
 import { collectFiles } from "./runtime-collect-files.ts";
 import { collectFirewall } from "./runtime-collect-firewall.ts";
 import { collectModules, collectSysctl } from "./runtime-collect-kernel.ts";
@@ -15,13 +16,16 @@ import type { RunningState } from "./runtime-state.ts";
 export function collectState(scratch: string): RunningState {
   const { mounts, rootDevice } = collectMounts();
   // Processes and sockets first: the commands below start some of their own, which end before the next is looked at.
-  const processes = collectProcesses(rootDevice);
+  const overlay = collectOverlay();
+  const mapped = new Set([rootDevice, ...(overlay === undefined ? [] : [overlay.device])]);
+  const processes = collectProcesses({ files: sealedFileDevices(overlay), mapped });
   const listeners = collectListeners();
   return {
     processes,
     listeners,
     mounts,
     rootDevice,
+    ...(overlay === undefined ? {} : { overlay }),
     files: collectFiles(),
     sysctl: collectSysctl(),
     modules: collectModules(),

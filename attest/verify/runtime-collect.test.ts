@@ -75,7 +75,13 @@ test("only code that is mapped from files of other devices is foreign", () => {
 7f0000004000-7f0000005000 r-xp 00000000 00:01 5                          /memfd:x (deleted)
 7ffd00000000-7ffd00002000 r-xp 00000000 00:00 0                          [vdso]
 `;
-  expect(parseForeignCode(maps, "253:0")).toEqual(["/run/hook.so", "/memfd:x (deleted)"]);
+  expect(parseForeignCode(maps, new Set(["253:0"]))).toEqual(["/run/hook.so", "/memfd:x (deleted)"]);
+});
+
+test("code that comes through the overlay on /usr is not foreign when the overlay's device is among the sealed ones", () => {
+  const maps = "561000-562000 r-xp 00001000 00:2e 426764                     /usr/bin/node\n";
+  expect(parseForeignCode(maps, new Set(["253:0"]))).toEqual(["/usr/bin/node"]);
+  expect(parseForeignCode(maps, new Set(["253:0", "0:46"]))).toEqual([]);
 });
 
 test("settings are named with dots, however a file writes them; patterns name none", () => {
@@ -162,7 +168,7 @@ test("no text makes a parser throw", () => {
     parseUnit,
     parseMountInfo,
     parseTerminal,
-    (text) => parseForeignCode(text, "253:0"),
+    (text) => parseForeignCode(text, new Set(["253:0"])),
     parseSysctlKeys,
     parseBarred,
   ];

@@ -1,10 +1,10 @@
-import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { parseCanonicalJson } from "@secai/formats/canonical-json";
 import { literal, object, parseShape, table } from "@secai/formats/shape";
 import { lineShape, sha256Shape } from "@secai/formats/shapes";
 import { MAX_EVENT_LOG_BYTES } from "@secai/measure/event-log";
 import { MAX_USERSPACE_LOG_BYTES } from "@secai/measure/userspace-log";
+import { verityStatus } from "./runtime-collect-extensions.ts";
 import { collectState } from "./runtime-collect-state.ts";
 import type { Evidence } from "./runtime-evidence.ts";
 import { readWhole } from "./runtime-files.ts";
@@ -18,7 +18,6 @@ const SERVICE_MANIFEST = "/usr/lib/secure-ai/services.json";
 const VERITY_DEVICE = "root";
 const MAX_SMALL_BYTES = 64 * 1024;
 const MAX_MANIFEST_BYTES = 1024 * 1024;
-const VERITYSETUP_LIMIT_MS = 10_000;
 
 /** @throws RuntimeError EVIDENCE_TOO_LARGE */
 function readLimited(path: string, maxBytes: number): Buffer | undefined {
@@ -36,24 +35,10 @@ function field(text: string, pattern: RegExp): string {
   return pattern.exec(text)?.[1] ?? "";
 }
 
-/** Reads `veritysetup status`: its lines are `  name: value`. */
-export function parseVerityStatus(status: string): Pick<Evidence["root"], "verity" | "hash"> {
-  const state = field(status, /^\s*status:\s*(\S+)/m);
-  const hash = field(status, /^\s*root hash:\s*([0-9a-f]{64})\s*$/m);
-  const verity = state === "verified" || state === "corrupted" ? state : "absent";
-  return { verity, hash: hash === "" ? null : hash };
-}
-
 function rootState(): Evidence["root"] {
-  const status = spawnSync("veritysetup", ["status", VERITY_DEVICE], {
-    env: { PATH: "/usr/sbin:/usr/bin", LC_ALL: "C" },
-    timeout: VERITYSETUP_LIMIT_MS,
-    encoding: "utf8",
-    stdio: ["ignore", "pipe", "ignore"],
-  });
   const mounts = readLimited("/proc/self/mounts", MAX_MANIFEST_BYTES)?.toString("utf8") ?? "";
   const options = field(mounts, /^\S+ \/ \S+ (\S+)/m).split(",");
-  return { ...parseVerityStatus(status.stdout ?? ""), readOnly: options.includes("ro") };
+  return { ...verityStatus(VERITY_DEVICE), readOnly: options.includes("ro") };
 }
 
 /** IMAGE_ID and IMAGE_VERSION of os-release(5), which may be quoted. */

@@ -2,10 +2,11 @@ import { canonicalJson } from "@secai/formats/canonical-json";
 import { vector } from "@secai/measure/fixtures/vectors";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { parseImageRelease, parseVerityStatus } from "./runtime-collect.ts";
+import { parseImageRelease } from "./runtime-collect.ts";
 import { RuntimeError } from "./runtime-errors.ts";
 import { parseEvidence, printEvidence } from "./runtime-evidence.ts";
 import { parseSitePolicy, printSitePolicy } from "./runtime-policy.ts";
+import { parseVerityStatus } from "./runtime-verity.ts";
 
 type Document = Record<string, unknown>;
 const edit = (name: string) => (change: (document: Document) => void) => {

@@ -11,7 +11,7 @@ export type RuntimeCheck = Check<RuntimeFacts, RuntimePolicy>;
 export interface StateQuestion {
   readonly running: RunningState;
   readonly baseline: Baseline;
-  /** Digest of each file of the sealed root, by path. */
+  /** Digest of each file of the sealed root and of the extensions that are merged, by path. */
   readonly sealed: ReadonlyMap<string, string>;
   readonly policy: RuntimePolicy;
 }
@@ -22,12 +22,27 @@ export const wrong = (subject: string, code: string, expected: string, actual: s
 
 /** Maps are made once for a baseline, however many checks look at it: it names every file of the root. */
 const sealedFiles = new WeakMap<Baseline, ReadonlyMap<string, string>>();
-function sealedOf(baseline: Baseline): ReadonlyMap<string, string> {
+function rootFilesOf(baseline: Baseline): ReadonlyMap<string, string> {
   const known = sealedFiles.get(baseline);
   if (known !== undefined) return known;
-  const made = new Map(baseline.files.flatMap((entry) => (entry.type === "file" ? [[entry.path, entry.sha256] as const] : [])));
+  const made = new Map(digestsOf(baseline.files));
   sealedFiles.set(baseline, made);
   return made;
+}
+
+const digestsOf = (files: Baseline["files"]) =>
+  files.flatMap((entry) => (entry.type === "file" ? [[entry.path, entry.sha256] as const] : []));
+
+/** The extensions of the release that a machine says it has merged; whether they are what they are called is a check of its own. */
+function mergedOf({ extensions = [] }: Baseline, { overlay }: RunningState): NonNullable<Baseline["extensions"]> {
+  const names = new Set(overlay?.layers.map(({ name }) => name));
+  return extensions.filter(({ name }) => names.has(name));
+}
+
+function sealedOf(baseline: Baseline, running: RunningState): ReadonlyMap<string, string> {
+  const root = rootFilesOf(baseline);
+  const merged = mergedOf(baseline, running);
+  return merged.length === 0 ? root : new Map([...root, ...merged.flatMap(({ files }) => digestsOf(files))]);
 }
 
 /**
@@ -51,7 +66,7 @@ export function stateCheck(
       if (baseline === undefined && release === undefined) return notPresent("only measurements were given, no baseline");
       if (baseline === undefined) return undecided("BASELINE_MISSING", "the release has no usable baseline.json");
       if (running === undefined) return undecided("STATE_MISSING", "the machine's collector tells of its boot alone");
-      const mistakes = compare({ running, baseline, sealed: sealedOf(baseline), policy });
+      const mistakes = compare({ running, baseline, sealed: sealedOf(baseline, running), policy });
       return mistakes.length === 0 ? pass : mistakes;
     },
   };

@@ -26,6 +26,11 @@ const baseline = buildBaseline({
     file("/usr/lib/systemd/system/debug-shell.service"),
   ],
 });
+const library = file("/usr/lib/secure-ai/backends/vulkan/libggml-vulkan.so");
+const extended = buildBaseline({
+  ...baseline,
+  extensions: [{ name: "vulkan", rootHash: sha256("vulkan"), files: [library] }],
+});
 const policy: RuntimePolicy = releasePolicy(measurements, undefined, baseline);
 const clean = runningOf(baseline);
 const evidence: Evidence = parseEvidence(vector("plain/evidence.json"));
@@ -37,6 +42,90 @@ function ask(running: RunningState | undefined, expected: RuntimePolicy = policy
 }
 
 test("a machine that is as its baseline says is accepted", () => expect(ask(clean)).toEqual({ verdict: "accepted", found: [] }));
+
+const layer = { name: "vulkan", device: "253:2", verity: "verified", hash: sha256("vulkan") } as const;
+const usr = { view: null, point: "/usr", root: "/", device: "0:46", type: "overlay" };
+const inService = { ...usr, view: "secure-ai-policy-engine.service" };
+const merged: RunningState = {
+  ...clean,
+  overlay: { device: "0:46", layers: [layer] },
+  mounts: [...clean.mounts, usr, inService, { ...inService, point: "/usr/bin/node", root: "/bin/node" }],
+  files: [...clean.files, { path: library.path, sha256: library.sha256, view: null }],
+};
+const extendedPolicy: RuntimePolicy = { ...policy, baseline: extended };
+
+test("a merged extension of the release is accepted, and so is one that was left out", () => {
+  expect(ask(merged, extendedPolicy)).toEqual({ verdict: "accepted", found: [] });
+  expect(ask(clean, extendedPolicy)).toEqual({ verdict: "accepted", found: [] });
+  const whole = { ...evidence, running: merged };
+  expect(parseEvidence(Buffer.from(printEvidence(whole)))).toEqual(whole);
+});
+
+const withLayers = (...layers: NonNullable<RunningState["overlay"]>["layers"]): RunningState => ({
+  ...merged,
+  overlay: { device: "0:46", layers },
+});
+const overlaid: { name: string; running: RunningState; codes: readonly string[] }[] = [
+  {
+    name: "an extension beside the release's",
+    running: withLayers({ ...layer, name: "evil" }, layer),
+    codes: ["runtime.extensions EXTENSION_FOREIGN"],
+  },
+  {
+    name: "a layer that is no extension",
+    running: withLayers({ name: "/run/evil", device: null, verity: "absent", hash: null }, layer),
+    codes: ["runtime.extensions EXTENSION_FOREIGN"],
+  },
+  {
+    name: "an extension with another root hash",
+    running: withLayers({ ...layer, hash: sha256("other") }),
+    codes: ["runtime.extensions EXTENSION_HASH"],
+  },
+  {
+    name: "an extension that is a folder",
+    running: withLayers({ ...layer, device: null, verity: "absent", hash: null }),
+    codes: ["runtime.extensions EXTENSION_HASH"],
+  },
+  {
+    name: "an extension with corrupted blocks",
+    running: withLayers({ ...layer, verity: "corrupted" }),
+    codes: ["runtime.extensions EXTENSION_CORRUPTED"],
+  },
+  {
+    name: "a second overlay over the first",
+    running: { ...merged, mounts: [...merged.mounts, { ...usr, device: "0:47" }] },
+    codes: ["runtime.mounts MOUNT_UNEXPECTED"],
+  },
+  {
+    name: "a part of the overlay over another",
+    running: { ...merged, mounts: [...merged.mounts, { ...inService, point: "/usr/bin/node", root: "/bin/sh" }] },
+    codes: ["runtime.mounts MOUNT_UNEXPECTED"],
+  },
+  {
+    name: "an overlay that nobody tells the layers of",
+    running: { ...clean, mounts: merged.mounts },
+    codes: ["runtime.mounts MOUNT_UNEXPECTED"],
+  },
+  {
+    name: "another library in the extension's place",
+    running: { ...merged, files: [...clean.files, { path: library.path, sha256: sha256("x"), view: null }] },
+    codes: ["runtime.bundles BUNDLE_CHANGED"],
+  },
+  {
+    name: "an extension's library without the extension",
+    running: { ...clean, files: merged.files },
+    codes: ["runtime.bundles BUNDLE_UNKNOWN"],
+  },
+];
+for (const { name, running, codes } of overlaid) {
+  test(`rejected: ${name}`, () => expect(ask(running, extendedPolicy)).toEqual({ verdict: "rejected", found: codes }));
+}
+
+test("rejected: an extension that the release does not have", () =>
+  expect(ask({ ...merged, files: clean.files })).toEqual({
+    verdict: "rejected",
+    found: ["runtime.extensions EXTENSION_FOREIGN"],
+  }));
 
 test("a running system survives printing", () => {
   const whole = { ...evidence, running: clean };

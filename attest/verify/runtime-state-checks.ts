@@ -1,5 +1,5 @@
 import type { SubjectResult } from "./check.ts";
-import type { Listener, MountState, ProcessState } from "./runtime-state.ts";
+import type { Listener, MountState, OverlayState, ProcessState, RunningState } from "./runtime-state.ts";
 import { type RuntimeCheck, type StateQuestion, stateCheck, wrong } from "./runtime-state-check.ts";
 
 const NONE = "none";
@@ -176,8 +176,15 @@ function isOfSystemd({ type, root, point, view }: MountState): boolean {
   return (point === "/etc/machine-id" && root === "/machine-id") || (view !== null && root.startsWith("/systemd/inaccessible/"));
 }
 
-function isExpectedMount(mount: MountState, rootDevice: string): boolean {
+/** The merged extensions, and in a service's namespace parts of them mounted over themselves. What is merged is a check of its own. */
+function isOverlay({ view, point, root, device, type }: MountState, overlay: OverlayState | undefined): boolean {
+  if (type !== "overlay" || device !== overlay?.device) return false;
+  return point === `/usr${root === "/" ? "" : root}` && (view !== null || root === "/");
+}
+
+function isExpectedMount(mount: MountState, { rootDevice, overlay }: RunningState): boolean {
   const { view, point, root, device, type } = mount;
+  if (isOverlay(mount, overlay)) return true;
   // The sealed root itself, and in a service's namespace parts of it mounted over themselves, read-only once more.
   if (device === rootDevice && type === "erofs" && root === point) return view !== null || point === "/";
   if (isOfSystemd(mount)) return true;
@@ -191,12 +198,33 @@ const mountsCheck = stateCheck(
   "Nothing is mounted over the sealed root or the kernel's interfaces",
   "Looks at the mounts of the system and of every service with a mount namespace of its own.",
   ["MOUNT_UNEXPECTED"],
-  ({ running: { mounts, rootDevice } }) =>
-    mounts
-      .filter((mount) => !isExpectedMount(mount, rootDevice))
+  ({ running }) =>
+    running.mounts
+      .filter((mount) => !isExpectedMount(mount, running))
       .map(({ view, point, type, device, root }) =>
         wrong(view === null ? point : `${point} in ${view}`, "MOUNT_UNEXPECTED", "no mount", `${type} ${device} ${root}`),
       ),
+);
+
+/** What is wrong with a layer over /usr, or nothing. */
+function layerMistakes(
+  { name, verity, hash }: OverlayState["layers"][number],
+  expected: string | undefined,
+): readonly SubjectResult[] {
+  if (expected === undefined) return [wrong(name, "EXTENSION_FOREIGN", "an extension of the release", hash ?? verity)];
+  if (hash !== expected) return [wrong(name, "EXTENSION_HASH", expected, hash ?? `no root hash (${verity})`)];
+  return verity === "verified" ? [] : [wrong(name, "EXTENSION_CORRUPTED", "verified", verity)];
+}
+
+const extensionsCheck = stateCheck(
+  "runtime.extensions",
+  "Only extensions of the release lie over /usr, each below dm-verity with its root hash",
+  "Looks at the layers of the overlay on /usr, and at the device that each comes from.",
+  ["EXTENSION_FOREIGN", "EXTENSION_HASH", "EXTENSION_CORRUPTED"],
+  ({ running: { overlay }, baseline: { extensions = [] } }) => {
+    const known = new Map(extensions.map(({ name, rootHash }) => [name, rootHash]));
+    return (overlay?.layers ?? []).flatMap((layer) => layerMistakes(layer, known.get(layer.name)));
+  },
 );
 
 /** Kernel taint flags that mean foreign or forced code (kernel documentation, tainted-kernels): P F R A K O E, by bit. */
@@ -277,6 +305,7 @@ export const surroundingChecks: readonly RuntimeCheck[] = [
   sysctlCheck,
   listenersCheck,
   mountsCheck,
+  extensionsCheck,
   modulesCheck,
   processesCheck,
   shellsCheck,

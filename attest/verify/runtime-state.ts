@@ -59,45 +59,65 @@ const processShape = object({
   foreignCode: list(nameShape, { max: 16 }),
 });
 
-/** Schema of the evidence's `running` member. Every list is bounded: a machine that has more of something is not one of ours. */
-export const stateShape = object({
-  listeners: list(listenerShape, { max: 1024 }),
-  firewall: object({
-    /** Of the ruleset file. */
-    file: nullable(sha256Shape),
-    /** Rules in force, one object of `nft -j` a line, in order, without handles and counters. */
-    loaded: nullable(list(text(/^[ -~]*$/, 4096), { max: 4096 })),
-    /** The same of a network namespace in which nothing but that file was loaded. */
-    expected: nullable(list(text(/^[ -~]*$/, 4096), { max: 4096 })),
-  }),
-  /** Value in force of every setting that a sysctl.d file names, white space as one blank; null: this kernel has none such. */
-  sysctl: table(/^[ -~]{1,256}$/, nullable(nameShape), { max: 2048 }),
-  units: list(unitShape, { max: 4096 }),
-  /** Files and links in the folders of /run from which systemd takes units. */
-  unitFiles: list(fileShape, { max: 1024 }),
-  /** What the sealed generators make of the sealed root, the command line and the disk, without credentials: what of `unitFiles` is theirs. */
-  generated: list(fileShape, { max: 1024 }),
-  /** Policies, bundles, programs and settings of ours, as the system and the running services see them. */
-  files: list(object({ path: pathShape, sha256: nullable(sha256Shape), view: nullable(nameShape) }), { max: 4096 }),
-  /** Of the root file system. */
-  rootDevice: text(/^\d{1,10}:\d{1,10}$/, 24),
-  /** The system's mounts outside /run, /tmp and /var; of each other mount namespace, those over sealed paths. */
-  mounts: list(mountShape, { max: 4096 }),
-  modules: object({
-    loaded: list(nameShape, { max: 2048 }),
-    /** Modules that modprobe.d files forbid. */
-    barred: list(nameShape, { max: 2048 }),
-    /** /proc/sys/kernel/tainted. */
-    taint: integer(0),
-  }),
-  /** Every program that runs, once for each unit and terminal. */
-  processes: list(processShape, { max: 4096 }),
+const deviceShape = text(/^\d{1,10}:\d{1,10}$/, 24);
+
+/** A layer of the overlay on /usr beside the root's own. */
+const layerShape = object({
+  /** Of the system extension, or the path of another layer. */
+  name: nameShape,
+  /** What is mounted whole at /run/extensions/NAME; null: nothing. */
+  device: nullable(deviceShape),
+  /** What device-mapper says about that device. */
+  verity: literal("verified", "corrupted", "absent"),
+  hash: nullable(sha256Shape),
 });
+
+/** Schema of the evidence's `running` member. Every list is bounded: a machine that has more of something is not one of ours. */
+export const stateShape = object(
+  {
+    listeners: list(listenerShape, { max: 1024 }),
+    firewall: object({
+      /** Of the ruleset file. */
+      file: nullable(sha256Shape),
+      /** Rules in force, one object of `nft -j` a line, in order, without handles and counters. */
+      loaded: nullable(list(text(/^[ -~]*$/, 4096), { max: 4096 })),
+      /** The same of a network namespace in which nothing but that file was loaded. */
+      expected: nullable(list(text(/^[ -~]*$/, 4096), { max: 4096 })),
+    }),
+    /** Value in force of every setting that a sysctl.d file names, white space as one blank; null: this kernel has none such. */
+    sysctl: table(/^[ -~]{1,256}$/, nullable(nameShape), { max: 2048 }),
+    units: list(unitShape, { max: 4096 }),
+    /** Files and links in the folders of /run from which systemd takes units. */
+    unitFiles: list(fileShape, { max: 1024 }),
+    /** What the sealed generators make of the sealed root, the command line and the disk, without credentials: what of `unitFiles` is theirs. */
+    generated: list(fileShape, { max: 1024 }),
+    /** Policies, bundles, programs and settings of ours, as the system and the running services see them. */
+    files: list(object({ path: pathShape, sha256: nullable(sha256Shape), view: nullable(nameShape) }), { max: 4096 }),
+    /** Of the root file system. */
+    rootDevice: text(/^\d{1,10}:\d{1,10}$/, 24),
+    /** The system's mounts outside /run, /tmp and /var; of each other mount namespace, those over sealed paths. */
+    mounts: list(mountShape, { max: 4096 }),
+    modules: object({
+      loaded: list(nameShape, { max: 2048 }),
+      /** Modules that modprobe.d files forbid. */
+      barred: list(nameShape, { max: 2048 }),
+      /** /proc/sys/kernel/tainted. */
+      taint: integer(0),
+    }),
+    /** Every program that runs, once for each unit and terminal. */
+    processes: list(processShape, { max: 4096 }),
+  },
+  {
+    /** What is laid over /usr, in the system's view; absent: nothing, or the collector is of a release that had no extensions. */
+    overlay: object({ device: deviceShape, layers: list(layerShape, { max: 128 }) }),
+  },
+);
 export type RunningState = TypeOf<typeof stateShape>;
 export type Listener = TypeOf<typeof listenerShape>;
 export type UnitState = TypeOf<typeof unitShape>;
 export type FileState = TypeOf<typeof fileShape>;
 export type MountState = TypeOf<typeof mountShape>;
+export type OverlayState = NonNullable<RunningState["overlay"]>;
 export type ProcessState = TypeOf<typeof processShape>;
 
 /** A name from outside as evidence may hold it: what is not printable ASCII as `\u{hex}`, the end cut off. Never equal to a sealed name then. */

@@ -19,7 +19,16 @@ export function entriesOf(top: string, below = ""): readonly Entry[] {
     });
 }
 
-const statAt = (top: string, path: string) => lstatSync(join(top, path), { throwIfNoEntry: false });
+/** Undefined when there is nothing, also when that is because a file stands where the path needs a folder. */
+function statAt(top: string, path: string): Stats | undefined {
+  try {
+    return lstatSync(join(top, path));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw error;
+  }
+}
 
 /** @throws ExtensionError EXTENSION_OUTSIDE_USR */
 export function requireBelowUsr(entries: readonly Entry[]): void {

@@ -82,23 +82,3 @@ export function partitionFor(
     });
   return only;
 }
-
-/** Octal escapes of blank, tab, newline and backslash (proc_pid_mountinfo(5)). */
-const unescaped = (field: string) =>
-  field.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
-
-/**
- * Names of the extensions that systemd-sysext has laid over /usr, the topmost first; undefined when nothing or something else lies there.
- * @param mountinfo of a process: `... point options [optional...] - type source superOptions`
- */
-export function mergedExtensions(mountinfo: string): readonly string[] | undefined {
-  const rows = mountinfo.split("\n").map((line) => /^\d+ \d+ \S+ \S+ (\S+) \S+ (?:\S+ )*?- (\S+) \S+ (\S+)$/.exec(line));
-  const last = rows.findLast((row) => row?.[1] === "/usr");
-  if (last?.[2] !== "overlay") return undefined;
-  const options = (last[3] ?? "").split(",");
-  const layers = options
-    .filter((option) => /^lowerdir\+?=/.test(option))
-    .flatMap((option) => unescaped(option.slice(option.indexOf("=") + 1)).split(":"));
-  // The first layer is systemd-sysext's own list, the last the root's /usr.
-  return layers.slice(1, -1).map((path) => /^\/run\/systemd\/sysext\/extensions\/([^/]+)\/usr$/.exec(path)?.[1] ?? path);
-}

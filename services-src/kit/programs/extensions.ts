@@ -2,17 +2,9 @@ import { mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, writeFi
 import { basename, dirname } from "node:path";
 import { canonicalJson } from "@secai/formats/canonical-json";
 import { CodedError } from "@secai/formats/errors";
-import { type Extension, MAX_EXTENSIONS_BYTES, parseExtensions } from "@secai/formats/extensions";
+import { type Extension, MAX_EXTENSIONS_BYTES, mergedExtensions, parseExtensions } from "@secai/formats/extensions";
 import { ExtensionRefusal, type ExtensionRefusalCode } from "../extension-errors.ts";
-import {
-  type BlockPartition,
-  mergedExtensions,
-  type PciDevice,
-  parseChoice,
-  partitionFor,
-  type Refused,
-  select,
-} from "../extensions.ts";
+import { type BlockPartition, type PciDevice, parseChoice, partitionFor, type Refused, select } from "../extensions.ts";
 import { readBounded } from "../files.ts";
 import { createLog, errorFields } from "../log.ts";
 import { commandRunner } from "../run-command.ts";
@@ -119,7 +111,7 @@ function merge(ready: readonly Extension[]): readonly Refused[] {
   if (ready.length === 0) return [];
   const { said } = run(["systemd-sysext", "merge", "--no-reload", "--no-pager"], 60_000);
   const expected = ready.map(({ name }) => name).sort();
-  const merged = mergedExtensions(textOf("/proc/self/mountinfo"))?.toSorted() ?? [];
+  const merged = mergedExtensions(textOf("/proc/self/mountinfo"))?.layers.toSorted() ?? [];
   if (merged.join(" ") === expected.join(" ")) return [];
   run(["systemd-sysext", "unmerge", "--no-reload", "--no-pager"], 60_000);
   for (const extension of ready) close(extension);
