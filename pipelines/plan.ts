@@ -48,6 +48,8 @@ export const imagePrograms = {
   "secai-run": { entry: "services-src/kit/programs/secai-run.ts", workspace: "services-src/kit" },
   "secai-evidence": { entry: "attest/verify/evidence.ts", workspace: "attest/verify" },
   "secai-verify": { entry: "attest/verify/main.ts", workspace: "attest/verify" },
+  "secai-gpu-detect": { entry: "services-src/gpu/programs/detect.ts", workspace: "services-src/gpu" },
+  "secai-gpu-probe": { entry: "services-src/gpu/programs/probe.ts", workspace: "services-src/gpu" },
 } as const;
 
 /** Services that come with the kit rather than with a folder of their own. */
