@@ -29,7 +29,8 @@ let validators: Validators | undefined;
 
 function loadValidators(): Validators {
   if (validators !== undefined) return validators;
-  const ajv = new Ajv({ strict: true, allowUnionTypes: true });
+  // strictRequired is off because the roots demand keys that patterns describe.
+  const ajv = new Ajv({ strict: true, strictRequired: false, allowUnionTypes: true });
   const lock = ajv.compile<Lock>(schemaFile("lock.schema.json"));
   validators = { lock, bootc: ajv.compile<BootcLock>(schemaFile("bootc-lock.schema.json")) };
   return validators;
