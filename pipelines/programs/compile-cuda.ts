@@ -1,9 +1,9 @@
 // Compiles the CUDA backend of the runtime from the sources in the npm package, with the distribution's own CUDA toolkit.
 // compile-cuda --sources TGZ --lock ENTRY --tool-root NAME --architectures 75-virtual,80-virtual --ccache DIR|none --out DIR
 // writes libggml-cuda.so and backend.json
-import { copyFileSync, existsSync, mkdirSync } from "node:fs";
-import { availableParallelism, totalmem } from "node:os";
+import { copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { cacheEnvironment, compileJobs } from "../backends/compile.ts";
 import {
   architecturesOf,
   BUILD,
@@ -25,14 +25,9 @@ const flag = readFlags(process.argv.slice(2));
 const out = flag("out");
 const architectures = flag("architectures").split(",");
 
-/** ccache tells compilers apart by their content: every sandbox sees them with other times. */
-function cacheEnvironment(folder: string): Record<string, string> | undefined {
-  return existsSync(folder) ? { CCACHE_DIR: folder, CCACHE_COMPILERCHECK: "content", CCACHE_MAXSIZE: "4G" } : undefined;
-}
-
 function compile(): void {
   const cache = cacheEnvironment(flag("ccache"));
-  const jobs = Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / BYTES_A_JOB)));
+  const jobs = compileJobs(BYTES_A_JOB);
   console.log(`configuring for ${codeNames(architectures).join(", ")}${cache === undefined ? "" : ", with a compiler cache"}`);
   tool("cmake", cmakeArguments(architectures, cache !== undefined), { env: cache ?? {} });
   console.log(`compiling, ${jobs} files at a time; the largest take minutes`);
