@@ -1,9 +1,18 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Recipe } from "../recipe/recipe.ts";
+import type { DebianBase, DebianRecipe } from "../recipe/recipe.ts";
 import { LockError } from "./errors.ts";
-import { type Lock, type LockedPackage, lockedRoot, NPM_ARCHIVE, type RootName, rootNames } from "./lock.ts";
+import {
+  architectureOf,
+  architecturesOf,
+  type Lock,
+  type LockedPackage,
+  lockedRoot,
+  NPM_ARCHIVE,
+  type RootName,
+  rootNames,
+} from "./lock.ts";
 import { readNpmPackages } from "./npm.ts";
 import { PackageTable, readSuites, requested, type UpdateOptions } from "./update.ts";
 
@@ -18,7 +27,10 @@ export type LockProblemCode =
   | "ARCHIVE_UNKNOWN"
   | "REMOVAL_UNKNOWN"
   | "PACKAGE_GONE"
-  | "PACKAGE_CHANGED";
+  | "PACKAGE_CHANGED"
+  | "IMAGES_DIFFER"
+  | "REPOSITORIES_DIFFER"
+  | "UNRESOLVED";
 
 export interface LockProblem {
   readonly code: LockProblemCode;
@@ -26,33 +38,37 @@ export interface LockProblem {
   readonly message: string;
 }
 
-function difference(wanted: readonly string[], found: readonly string[]): string {
+/** "+wanted -found" of what only one of two lists has. */
+export function difference(wanted: readonly string[], found: readonly string[]): string {
   const added = wanted.filter((name) => !found.includes(name)).map((name) => `+${name}`);
   const removed = found.filter((name) => !wanted.includes(name)).map((name) => `-${name}`);
   return [...added, ...removed].join(" ");
 }
 
-const suiteNames = (suites: readonly { readonly name: string; readonly suite: string }[]): string[] =>
+export const suiteNames = (suites: readonly { readonly name: string; readonly suite: string }[]): string[] =>
   suites.map(({ name, suite }) => `${name}/${suite}`);
 
-function wholeProblems({ id, base }: Recipe, lock: Lock): LockProblem[] {
+export function wholeProblems(
+  id: string,
+  base: DebianBase,
+  lock: Pick<Lock, "recipe" | "architecture" | "toolArchitecture" | "archives">,
+): LockProblem[] {
   const problems: LockProblem[] = [];
   if (lock.recipe !== id) problems.push({ code: "RECIPE_DIFFERS", message: `locked for "${lock.recipe}", not "${id}"` });
-  if (lock.architecture !== base.architecture) {
-    problems.push({ code: "ARCHITECTURE_DIFFERS", message: `locked for ${lock.architecture}, not ${base.architecture}` });
-  }
+  const [found, due] = [architecturesOf(lock).join(" with tools for "), architecturesOf(base).join(" with tools for ")];
+  if (found !== due) problems.push({ code: "ARCHITECTURE_DIFFERS", message: `locked for ${found}, not ${due}` });
   const wanted = suiteNames(base.archives.flatMap(({ name, suites }) => suites.map((suite) => ({ name, suite }))));
   const change = difference(wanted, suiteNames(lock.archives));
   if (change !== "") problems.push({ code: "SUITES_DIFFER", message: change });
   return problems;
 }
 
-function packageProblem(root: RootName, entry: LockedPackage, { architecture, archives }: Lock): LockProblem[] {
+function packageProblem(root: RootName, entry: LockedPackage, lock: ToolLock): LockProblem[] {
   const problems: LockProblem[] = [];
-  if (entry.architecture !== "all" && entry.architecture !== architecture) {
+  if (entry.architecture !== "all" && entry.architecture !== architectureOf(lock, root)) {
     problems.push({ code: "PACKAGE_FOREIGN", root, message: `${entry.name} is for ${entry.architecture}` });
   }
-  if (!archives.some(({ name }) => name === entry.archive)) {
+  if (!lock.archives.some(({ name }) => name === entry.archive)) {
     problems.push({
       code: "ARCHIVE_UNKNOWN",
       root,
@@ -62,7 +78,13 @@ function packageProblem(root: RootName, entry: LockedPackage, { architecture, ar
   return problems;
 }
 
-function rootProblems(root: RootName, wanted: readonly string[], lock: Lock): LockProblem[] {
+/** The part of a lock that any kind of recipe has. */
+type ToolLock = Pick<Lock, "architecture" | "toolArchitecture" | "archives"> & {
+  readonly requested: Readonly<Record<RootName, readonly string[]>>;
+  readonly roots: Readonly<Record<RootName, readonly LockedPackage[]>>;
+};
+
+export function rootProblems(root: RootName, wanted: readonly string[], lock: ToolLock): LockProblem[] {
   const packages = lockedRoot(lock, root);
   const locked = new Set(packages.map(({ name }) => name));
   const change = difference(wanted, lock.requested[root] ?? []);
@@ -74,7 +96,7 @@ function rootProblems(root: RootName, wanted: readonly string[], lock: Lock): Lo
   ];
 }
 
-function npmProblems(recipe: Recipe, { npm = [] }: Lock): LockProblem[] {
+function npmProblems(recipe: DebianRecipe, { npm = [] }: Lock): LockProblem[] {
   const change = difference(
     recipe.npm.map(({ name, version }) => `${name}@${version}`),
     npm.map(({ name, version }) => `${name}@${version}`),
@@ -83,7 +105,7 @@ function npmProblems(recipe: Recipe, { npm = [] }: Lock): LockProblem[] {
 }
 
 /** What a recipe wants to remove must have come: otherwise the line in the recipe does nothing. */
-function removalProblems({ remove }: Recipe, { roots }: Lock): LockProblem[] {
+function removalProblems({ remove }: DebianRecipe, { roots }: Lock): LockProblem[] {
   const locked = new Set(roots.image.map(({ name }) => name));
   const idle = remove.packages.filter((name) => !locked.has(name));
   return idle.map((name) => ({
@@ -94,12 +116,12 @@ function removalProblems({ remove }: Recipe, { roots }: Lock): LockProblem[] {
 }
 
 /** Whether a lock is this recipe's, as it is now. Pure; an empty list is good. */
-export function checkLock(recipe: Recipe, lock: Lock): readonly LockProblem[] {
+export function checkLock(recipe: DebianRecipe, lock: Lock): readonly LockProblem[] {
   const wanted = requested(recipe);
   const change = difference(Object.keys(wanted), rootNames(lock));
-  if (change !== "") return [...wholeProblems(recipe, lock), { code: "ROOTS_DIFFER", message: change }];
+  if (change !== "") return [...wholeProblems(recipe.id, recipe.base, lock), { code: "ROOTS_DIFFER", message: change }];
   return [
-    ...wholeProblems(recipe, lock),
+    ...wholeProblems(recipe.id, recipe.base, lock),
     ...Object.entries(wanted).flatMap(([root, names]) => rootProblems(root, names, lock)),
     ...npmProblems(recipe, lock),
     ...removalProblems(recipe, lock),
@@ -107,13 +129,17 @@ export function checkLock(recipe: Recipe, lock: Lock): readonly LockProblem[] {
 }
 
 /** @throws LockError LOCK_STALE when the lock is not this recipe's, as it is now */
-export function requireMatchingLock(recipe: Recipe, lock: Lock): void {
-  const problems = checkLock(recipe, lock);
+export function requireMatchingLock(recipe: DebianRecipe, lock: Lock): void {
+  requireNone(recipe.id, checkLock(recipe, lock));
+}
+
+/** @throws LockError LOCK_STALE */
+export function requireNone(id: string, problems: readonly LockProblem[]): void {
   if (problems.length === 0) return;
   const actual = problems
     .slice(0, 5)
     .map(({ code, root, message }) => `${code}${root === undefined ? "" : ` (${root})`}: ${message}`);
-  throw new LockError("LOCK_STALE", { expected: `a lock of recipe "${recipe.id}" as it is now`, actual: actual.join("; ") });
+  throw new LockError("LOCK_STALE", { expected: `a lock of recipe "${id}" as it is now`, actual: actual.join("; ") });
 }
 
 async function npmProblemsOnline({ npm = [] }: Lock, options: UpdateOptions): Promise<LockProblem[]> {
@@ -129,10 +155,17 @@ async function npmProblemsOnline({ npm = [] }: Lock, options: UpdateOptions): Pr
  * Whether the archives still offer what was locked, by their signed indexes.
  * @throws LockError, FetchError
  */
-export async function checkLockOnMirrors(recipe: Recipe, lock: Lock, options: UpdateOptions): Promise<readonly LockProblem[]> {
+export async function checkLockOnMirrors(
+  recipe: DebianRecipe,
+  lock: Lock,
+  options: UpdateOptions,
+): Promise<readonly LockProblem[]> {
   const directory = await mkdtemp(join(tmpdir(), "secai-lock-"));
   try {
-    const table = new PackageTable(await readSuites(recipe, directory, options));
+    const suites = [];
+    for (const architecture of architecturesOf(recipe.base))
+      suites.push(...(await readSuites({ ...recipe.base, architecture }, directory, options)));
+    const table = new PackageTable(suites);
     const debian = rootNames(lock).flatMap((root) =>
       lockedRoot(lock, root).flatMap((entry): LockProblem[] => {
         const offered = table.find(entry);

@@ -54,7 +54,9 @@ export interface Lock {
   readonly schema: 1;
   /** Id of the recipe. */
   readonly recipe: string;
+  /** Of the image and its extensions, and of the tool roots unless these have another. */
   readonly architecture: string;
+  readonly toolArchitecture?: string;
   readonly archives: readonly LockedSuite[];
   /** What the recipe asked for, sorted: a lock is stale as soon as the recipe asks for something else. */
   readonly requested: Roots<readonly string[]>;
@@ -67,11 +69,36 @@ export interface Lock {
 /** Name of the lock's list for an extension. */
 export const extensionRoot = (name: string): RootName => `extension.${name}`;
 
+interface Architectures<Name extends string> {
+  readonly architecture: Name;
+  readonly toolArchitecture?: Name;
+}
+
+/** Everything that packages are needed for, the image's own first. */
+export function architecturesOf<Name extends string>({
+  architecture,
+  toolArchitecture = architecture,
+}: Architectures<Name>): readonly Name[] {
+  return [...new Set([architecture, toolArchitecture])];
+}
+
+/** What the programs of a root run on. */
+export function architectureOf<Name extends string>(
+  { architecture, toolArchitecture = architecture }: Architectures<Name>,
+  root: RootName,
+): Name {
+  return root === "image" || root.startsWith(extensionRoot("")) ? architecture : toolArchitecture;
+}
+
 /** The roots of a lock, in the order in which it has them. */
-export const rootNames = ({ roots }: Lock): readonly RootName[] => Object.keys(roots);
+export const rootNames = ({ roots }: { readonly roots: Readonly<Record<RootName, unknown>> }): readonly RootName[] =>
+  Object.keys(roots);
 
 /** @throws TypeError for a root that the lock does not have: the lock was not checked against its recipe */
-export function lockedRoot({ roots }: Lock, root: RootName): readonly LockedPackage[] {
+export function lockedRoot(
+  { roots }: { readonly roots: Readonly<Record<RootName, readonly LockedPackage[]>> },
+  root: RootName,
+): readonly LockedPackage[] {
   const packages = roots[root];
   if (packages === undefined) throw new TypeError(`the lock has no root ${root}`);
   return packages;
@@ -92,21 +119,23 @@ export function lockPath(recipeId: string): string {
 }
 
 /** The newest date of the archives, in seconds since 1970: nothing that was locked is younger. */
-export function lockDate(lock: Lock): number {
+export function lockDate(lock: Pick<Lock, "archives">): number {
   return Math.max(...lock.archives.map(({ inRelease }) => Date.parse(inRelease.date) / 1000));
 }
 
-function packageLine({ name, version, architecture, archive, path, size, sha256 }: LockedPackage): string {
+export function packageLine({ name, version, architecture, archive, path, size, sha256 }: LockedPackage): string {
   return JSON.stringify({ name, version, architecture, archive, path, size, sha256 });
+}
+
+export function suiteLine({ name, suite, inRelease: { path, sha256, date }, signedBy, indexes }: LockedSuite): string {
+  return JSON.stringify({ name, suite, inRelease: { path, sha256, date }, signedBy, indexes });
 }
 
 /** The one text form of a lock: a package a line, so that a diff of two locks reads like a list of packages. */
 export function formatLock(lock: Lock): string {
-  const { schema, recipe, architecture, archives, requested, npm = [] } = lock;
-  const suites = archives.map(({ name, suite, inRelease, signedBy, indexes }) => {
-    const { path, sha256, date } = inRelease;
-    return `    ${JSON.stringify({ name, suite, inRelease: { path, sha256, date }, signedBy, indexes })}`;
-  });
+  const { schema, recipe, architecture, toolArchitecture, archives, requested, npm = [] } = lock;
+  const tools = toolArchitecture === undefined ? "" : `,\n  "toolArchitecture": ${JSON.stringify(toolArchitecture)}`;
+  const suites = archives.map((suite) => `    ${suiteLine(suite)}`);
   const asked = rootNames(lock).map((root) => `    ${JSON.stringify(root)}: ${JSON.stringify(requested[root])}`);
   const lists = rootNames(lock).map((root) => {
     const lines = lockedRoot(lock, root).map((entry) => `      ${packageLine(entry)}`);
@@ -119,7 +148,7 @@ export function formatLock(lock: Lock): string {
   return `{
   "schema": ${schema},
   "recipe": ${JSON.stringify(recipe)},
-  "architecture": ${JSON.stringify(architecture)},
+  "architecture": ${JSON.stringify(architecture)}${tools},
   "archives": [
 ${suites.join(",\n")}
   ],

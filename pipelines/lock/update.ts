@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sha256 } from "@secai/formats/digest";
@@ -6,11 +6,13 @@ import { FetchError } from "../fetch/errors.ts";
 import { createHttpClient } from "../fetch/http.ts";
 import type { Mirrors } from "../fetch/mirrors.ts";
 import { nearest } from "../recipe/mistake.ts";
-import type { Archive, Recipe } from "../recipe/recipe.ts";
+import { type Archive, type DebianBase, type DebianRecipe, debianBaseOf, type Recipe } from "../recipe/recipe.ts";
 import { createPrivateApt, type PrivateApt } from "./apt.ts";
 import { type ArchiveReader, readSuite, type VerifiedSuite } from "./archive.ts";
 import { LockError } from "./errors.ts";
 import {
+  architectureOf,
+  architecturesOf,
   comparePackages,
   compareText,
   extensionRoot,
@@ -18,6 +20,7 @@ import {
   type LockedPackage,
   type LockedSuite,
   NPM_ARCHIVE,
+  type RootName,
   type Roots,
 } from "./lock.ts";
 import { lockNpmPackages } from "./npm.ts";
@@ -36,22 +39,29 @@ export interface UpdateOptions {
   readonly report?: (line: string) => void;
 }
 
+const sortedNames = (packages: readonly { readonly name: string }[]): string[] =>
+  packages.map(({ name }) => name).sort(compareText);
+
+/** What the recipe asks for in its tool roots, sorted. */
+export function requestedTools({ toolRoots }: Recipe): Readonly<Record<RootName, readonly string[]>> {
+  return Object.fromEntries(Object.entries(toolRoots).map(([root, packages]) => [root, sortedNames(packages)]));
+}
+
 /** What the recipe asks for in each root, sorted. */
-export function requested(recipe: Recipe): Roots<readonly string[]> {
-  const names = (packages: readonly { readonly name: string }[]): string[] => packages.map(({ name }) => name).sort(compareText);
+export function requested(recipe: DebianRecipe): Roots<readonly string[]> {
   const { build, machine, ...others } = recipe.toolRoots;
   return {
-    image: names(recipe.packages),
-    build: names(build),
-    machine: names(machine),
-    ...Object.fromEntries(Object.entries(others).map(([root, packages]) => [root, names(packages)])),
-    ...Object.fromEntries(recipe.extensions.map(({ name, packages }) => [extensionRoot(name), names(packages)])),
+    image: sortedNames(recipe.packages),
+    build: sortedNames(build),
+    machine: sortedNames(machine),
+    ...Object.fromEntries(Object.entries(others).map(([root, packages]) => [root, sortedNames(packages)])),
+    ...Object.fromEntries(recipe.extensions.map(({ name, packages }) => [extensionRoot(name), sortedNames(packages)])),
   };
 }
 
-/** Everything that has to be read for a recipe: its archives, and the registry of npm when it takes packages from there. */
-export function archivesOf({ base, npm }: Recipe): readonly string[] {
-  return [...base.archives.map(({ name }) => name), ...(npm.length === 0 ? [] : [NPM_ARCHIVE])];
+/** Every Debian archive that has to be read for a recipe, and the registry of npm when it takes packages from there. */
+export function archivesOf(recipe: Recipe): readonly string[] {
+  return [...debianBaseOf(recipe).archives.map(({ name }) => name), ...(recipe.npm.length === 0 ? [] : [NPM_ARCHIVE])];
 }
 
 async function readFromFirst(
@@ -77,17 +87,17 @@ async function readFromFirst(
   throw last;
 }
 
-/** Every suite of the recipe, downloaded and checked. */
-export async function readSuites(recipe: Recipe, directory: string, options: UpdateOptions): Promise<readonly VerifiedSuite[]> {
+/** Every suite of the archives, downloaded and checked. */
+export async function readSuites(base: DebianBase, directory: string, options: UpdateOptions): Promise<readonly VerifiedSuite[]> {
   const { mirrors, keyring = DEBIAN_KEYRING, now = Math.floor(Date.now() / 1000), proxyEnv, signal, report } = options;
   const client = createHttpClient(proxyEnv === undefined ? {} : { proxyEnv });
   const reader: ArchiveReader = { client, keyring, directory, now, ...(signal === undefined ? {} : { signal }) };
   try {
     const suites: VerifiedSuite[] = [];
-    for (const archive of recipe.base.archives) {
+    for (const archive of base.archives) {
       for (const suite of archive.suites) {
         report?.(`reading ${archive.name} ${suite}`);
-        suites.push(await readFromFirst(reader, archive, suite, recipe.base.architecture, mirrors[archive.name] ?? []));
+        suites.push(await readFromFirst(reader, archive, suite, base.architecture, mirrors[archive.name] ?? []));
       }
     }
     return suites;
@@ -160,7 +170,7 @@ function beyond(image: readonly LockedPackage[], all: readonly LockedPackage[]):
   return all.filter(({ sha256: digest }) => !there.has(digest));
 }
 
-function lockSuite({ archive, suite, inRelease, signedBy, date, indexes }: VerifiedSuite): LockedSuite {
+export function lockSuite({ archive, suite, inRelease, signedBy, date, indexes }: VerifiedSuite): LockedSuite {
   return {
     name: archive,
     suite,
@@ -174,20 +184,87 @@ function lockSuite({ archive, suite, inRelease, signedBy, date, indexes }: Verif
   };
 }
 
+/** Debian's archives as they are now, ready to be asked what goes together. */
+export interface Resolver {
+  readonly suites: readonly VerifiedSuite[];
+  /** What `packages` need, themselves and every essential package included; sorted. @throws LockError LOCK_UNRESOLVABLE */
+  lockRoot(packages: readonly string[]): Promise<readonly LockedPackage[]>;
+}
+
+/**
+ * @param names everything that will be asked for, to tell at once what no archive offers
+ * @throws LockError, FetchError
+ */
+export async function createResolver(
+  base: DebianBase,
+  names: readonly string[],
+  directory: string,
+  options: UpdateOptions,
+): Promise<Resolver> {
+  const suites = await readSuites(base, directory, options);
+  const table = new PackageTable(suites);
+  checkKnown(table, names);
+  const apt = await createPrivateApt(directory, suites, base.architecture, options.keyring ?? DEBIAN_KEYRING);
+  return { suites, lockRoot: (packages) => lockRoot(apt, table, packages) };
+}
+
+/** Resolves each root for what its programs run on. */
+interface RootResolver {
+  readonly archives: readonly LockedSuite[];
+  lockRoot(root: RootName, packages: readonly string[]): Promise<readonly LockedPackage[]>;
+}
+
+async function createResolvers(
+  base: DebianBase,
+  names: Roots<readonly string[]>,
+  directory: string,
+  options: UpdateOptions,
+): Promise<RootResolver> {
+  const resolvers = new Map<string, Resolver>();
+  for (const architecture of architecturesOf(base)) {
+    const place = join(directory, architecture);
+    await mkdir(place);
+    const wanted = Object.entries(names).filter(([root]) => architectureOf(base, root) === architecture);
+    const packages = wanted.flatMap(([, list]) => list);
+    resolvers.set(architecture, await createResolver({ ...base, architecture }, packages, place, options));
+  }
+  const [first, ...others] = [...resolvers.values()].map(({ suites }) => suites.map(lockSuite));
+  return {
+    archives: (first ?? []).map((suite, index) =>
+      joinSuites(
+        suite,
+        others.map((suites) => suites[index] ?? suite),
+      ),
+    ),
+    async lockRoot(root, packages) {
+      const resolver = resolvers.get(architectureOf(base, root));
+      return resolver === undefined ? [] : await resolver.lockRoot(packages);
+    },
+  };
+}
+
+/** One suite as it was read for several architectures, which must have been at one moment. */
+function joinSuites(suite: LockedSuite, others: readonly LockedSuite[]): LockedSuite {
+  const moved = others.find(({ inRelease }) => inRelease.sha256 !== suite.inRelease.sha256);
+  if (moved !== undefined)
+    throw new LockError("LOCK_ARCHIVE_MALFORMED", {
+      expected: `one ${suite.suite} for all architectures`,
+      actual: "an update between",
+    });
+  return { ...suite, indexes: [suite, ...others].flatMap(({ indexes }) => indexes) };
+}
+
 /**
  * Resolves a recipe against the archives as they are now. Paths, sizes and digests come from the signed indexes; apt is only asked
  * which packages go together.
  * @throws LockError, FetchError
  */
-export async function updateLock(recipe: Recipe, options: UpdateOptions): Promise<Lock> {
+export async function updateLock(recipe: DebianRecipe, options: UpdateOptions): Promise<Lock> {
   const directory = await mkdtemp(join(tmpdir(), "secai-lock-"));
   try {
-    const suites = await readSuites(recipe, directory, options);
-    const table = new PackageTable(suites);
     const names = requested(recipe);
-    checkKnown(table, Object.values(names).flat());
-    const { architecture } = recipe.base;
-    const apt = await createPrivateApt(directory, suites, architecture, options.keyring ?? DEBIAN_KEYRING);
+    const { architecture, toolArchitecture } = recipe.base;
+    const resolver = await createResolvers(recipe.base, names, directory, options);
     const roots: { -readonly [Root in keyof Roots<readonly LockedPackage[]>]: readonly LockedPackage[] } = {
       ...{ image: [], build: [], machine: [] },
     };
@@ -195,12 +272,13 @@ export async function updateLock(recipe: Recipe, options: UpdateOptions): Promis
       options.report?.(`resolving the ${root} root`);
       const isExtension = recipe.extensions.some(({ name }) => extensionRoot(name) === root);
       roots[root] = isExtension
-        ? beyond(roots.image, await lockRoot(apt, table, [...names.image, ...packages]))
-        : await lockRoot(apt, table, packages);
+        ? beyond(roots.image, await resolver.lockRoot(root, [...names.image, ...packages]))
+        : await resolver.lockRoot(root, packages);
     }
     const npm = await lockNpmPackages(recipe.npm, options);
-    const archives = suites.map(lockSuite);
-    const lock = { schema: 1, recipe: recipe.id, architecture, archives, requested: names, roots } as const;
+    const { archives } = resolver;
+    const tools = toolArchitecture === undefined ? {} : { toolArchitecture };
+    const lock = { schema: 1, recipe: recipe.id, architecture, ...tools, archives, requested: names, roots } as const;
     return npm.length === 0 ? lock : { ...lock, npm };
   } finally {
     await rm(directory, { recursive: true, force: true });

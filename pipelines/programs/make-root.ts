@@ -1,10 +1,12 @@
 // Makes a root file system from a folder of locked packages.
 // installed: as on a machine, by mmdebstrap from a local archive index of nothing but these packages
 // unpacked: only the packages' files, in seconds; enough to run tools in it, and none of the packages' scripts runs on the way
-// make-root --debs DIR --suite NAME --architecture ARCH --docs keep|drop --how installed|unpacked --out DIR
+// emulated: as installed, for another architecture than this machine's: QEMU runs the packages' scripts
+// make-root --debs DIR --suite NAME --architecture ARCH --docs keep|drop --how installed|unpacked|emulated --out DIR
 import { createHash } from "node:crypto";
 import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { emulatorCommand } from "./emulator.ts";
 import { readFlags, tool, toolOutput } from "./tool.ts";
 
 const flag = readFlags(process.argv.slice(2));
@@ -60,12 +62,14 @@ function writeArchive(archive: string): readonly string[] {
   return stanzas.map(({ name }) => name);
 }
 
-function install(out: string): void {
+function install(out: string, around: readonly string[] = []): void {
   const archive = "/tmp/archive";
   const names = writeArchive(archive);
+  const [program = "", ...args] = [...around, "mmdebstrap"];
   tool(
-    "mmdebstrap",
+    program,
     [
+      ...args,
       "--mode=root",
       "--variant=essential",
       "--format=directory",
@@ -76,7 +80,7 @@ function install(out: string): void {
       // The engine flushes the finished tree once; flushing every file of every package on the way takes a quarter of the time.
       `--dpkgopt=${unsafeIo}`,
       `--customize-hook=sed -i /^${unsafeIo}$/d "$1"/etc/dpkg/dpkg.cfg.d/99mmdebstrap`,
-      "--skip=download/empty,essential/unlink",
+      `--skip=download/empty,essential/unlink${around.length === 0 ? "" : ",check/qemu"}`,
       `--include=${names.join(",")}`,
       suite,
       out,
@@ -115,4 +119,11 @@ function unpack(out: string): void {
   finishUnpacked(out);
 }
 
-(flag("how") === "unpacked" ? unpack : install)(flag("out"));
+const ways: Readonly<Record<string, (out: string) => void>> = {
+  installed: (out) => install(out),
+  emulated: (out) => install(out, emulatorCommand(architecture)),
+  unpacked: unpack,
+};
+const make = ways[flag("how")];
+if (make === undefined) throw new Error(`no way to make a root: ${flag("how")}`);
+make(flag("out"));

@@ -48,6 +48,8 @@ export interface RpmRepository {
   readonly url: string;
   /** Files of the base image that hold the keys which may sign its packages, absolute. */
   readonly keys: readonly string[];
+  /** File of this repository with the OpenPGP keys that must have signed the index, for repositories that sign theirs. */
+  readonly indexKey?: string;
 }
 
 export interface BootcBase extends ImageSource {

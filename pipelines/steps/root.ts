@@ -26,8 +26,8 @@ export interface RootInputs {
   /** "host" makes the first tool root; everything after it runs on that one. */
   readonly tools: ExecStep["tools"];
   readonly docs: "keep" | "drop";
-  /** "unpacked" is a tenth of the work of "installed" and enough for tools; an image is always installed. */
-  readonly how: "installed" | "unpacked";
+  /** "unpacked" is a tenth of the work of "installed" and enough for tools; an image is always installed, "emulated" when this builder cannot run its programs. */
+  readonly how: "installed" | "unpacked" | "emulated";
   readonly sourceDateEpoch: number;
 }
 
