@@ -2,7 +2,9 @@ import { suiteMain } from "../vm/cli.ts";
 import { attestationScenarios } from "./attestation.ts";
 import { bootScenarios } from "./boot.ts";
 import { containerScenarios } from "./container.ts";
+import { extensionScenarios } from "./extensions.ts";
 import { hardeningScenarios } from "./hardening.ts";
+import { kernelModuleScenarios } from "./kernel-modules.ts";
 import { networkScenarios } from "./network.ts";
 import { policyEngineScenarios } from "./policy-engine.ts";
 import { restartScenarios } from "./restart.ts";
@@ -14,6 +16,8 @@ await suiteMain("acceptance", [
   ...storageScenarios,
   ...networkScenarios,
   ...hardeningScenarios,
+  ...extensionScenarios,
+  ...kernelModuleScenarios,
   ...policyEngineScenarios,
   ...restartScenarios,
   ...containerScenarios,

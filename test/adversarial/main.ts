@@ -3,7 +3,9 @@ import { auditScenarios } from "./audit.ts";
 import { bootChainScenarios } from "./boot-chain.ts";
 import { commandLineScenarios } from "./command-line.ts";
 import { egressScenarios } from "./egress.ts";
+import { extensionScenarios } from "./extensions.ts";
 import { integrityScenarios } from "./integrity.ts";
+import { moduleScenarios } from "./modules.ts";
 import { requestScenarios } from "./requests.ts";
 import { serviceScenarios } from "./services.ts";
 import { slotScenarios } from "./slots.ts";
@@ -19,6 +21,8 @@ await suiteMain("adversarial", [
   ...commandLineScenarios,
   ...bootChainScenarios,
   ...integrityScenarios,
+  ...extensionScenarios,
+  ...moduleScenarios,
   ...storageScenarios,
   ...slotScenarios,
 ]);
