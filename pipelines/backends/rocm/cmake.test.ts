@@ -3,7 +3,18 @@ import { cmakeArguments } from "./cmake.ts";
 
 const differ = expect.objectContaining({ code: "GPU_ARCHITECTURES_DIFFER" });
 
-for (const name of ["native", "all", "gfx", "GFX1030", "1030", "gfx1030;gfx1100", "gfx11-generic", "gfx90a:xnack+", "gfx1030 -DX=1", ""])
+for (const name of [
+  "native",
+  "all",
+  "gfx",
+  "GFX1030",
+  "1030",
+  "gfx1030;gfx1100",
+  "gfx11-generic",
+  "gfx90a:xnack+",
+  "gfx1030 -DX=1",
+  "",
+])
   test(`${JSON.stringify(name)} is no GPU to compile for`, () => expect(() => cmakeArguments([name], false)).toThrow(differ));
 
 test("no GPU at all is refused", () => expect(() => cmakeArguments([], false)).toThrow(differ));

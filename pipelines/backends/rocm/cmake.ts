@@ -29,15 +29,9 @@ export function cmakeArguments(architectures: readonly string[], compilerCache: 
     ...languages.map((language) => `-DCMAKE_${language}_COMPILER=${CLANG[language]}`),
     ...languages.map((language) => `-DCMAKE_${language}_FLAGS=${mapped}`),
     `-DCMAKE_HIP_ARCHITECTURES=${architectures.join(";")}`,
-    // Graphs are off: upstream turned them on for newer releases of HIP than Debian's.
-    ...[
-      "-DGGML_HIP=ON",
-      "-DGGML_HIP_GRAPHS=OFF",
-      "-DGGML_BACKEND_DL=ON",
-      "-DGGML_NATIVE=OFF",
-      "-DGGML_CPU=OFF",
-      "-DGGML_OPENMP=OFF",
-    ],
+    ...["-DGGML_HIP=ON", "-DGGML_BACKEND_DL=ON", "-DGGML_NATIVE=OFF", "-DGGML_CPU=OFF", "-DGGML_OPENMP=OFF"],
+    // Graphs: upstream turned them on for newer releases of HIP than Debian's. Flash attention: patches/0003.
+    ...["-DGGML_HIP_GRAPHS=OFF", "-DGGML_CUDA_FA=OFF"],
     ...["-DGGML_CCACHE=OFF", "-DLLAMA_ALL_WARNINGS=OFF", "-DLLAMA_OPENSSL=OFF"],
     ...["COMMON", "TESTS", "TOOLS", "EXAMPLES", "SERVER", "APP"].map((part) => `-DLLAMA_BUILD_${part}=OFF`),
     ...(compilerCache ? languages.map((language) => `-DCMAKE_${language}_COMPILER_LAUNCHER=ccache`) : []),

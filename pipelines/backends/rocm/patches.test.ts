@@ -7,7 +7,15 @@ import { applyPatches, patchesOf } from "./patches.ts";
 const refused = (detail: { readonly expected?: string; readonly actual?: string } = {}) =>
   expect.objectContaining({ code: "GPU_BACKEND_PATCH", ...detail });
 
-for (const name of ["README.md", "fix.patch", "0001-x.patch.orig", ".0001-x.patch", "0001-X.patch", "0001-a/b.patch", "0001-x.patch~"])
+for (const name of [
+  "README.md",
+  "fix.patch",
+  "0001-x.patch.orig",
+  ".0001-x.patch",
+  "0001-X.patch",
+  "0001-a/b.patch",
+  "0001-x.patch~",
+])
   test(`a folder of patches that holds ${name} is refused`, () =>
     expect(() => patchesOf(["0001-a.patch", name])).toThrow(refused({ actual: name })));
 
