@@ -3,7 +3,8 @@ import { createCache } from "./engine/cache.ts";
 import { recordedSteps, timedSteps } from "./engine/recorded.ts";
 import { type Simulation, simulate } from "./engine/simulate.ts";
 import type { CommandIo } from "./io.ts";
-import { prepare } from "./prepare.ts";
+import { type BootcPrepared, type Prepared, prepareAny } from "./prepare.ts";
+import { planProof, proofText } from "./proof.ts";
 import type { Plan, Step } from "./step.ts";
 
 const help = `secai plan [RECIPE] [--json | --dot] [--simulate]
@@ -19,6 +20,9 @@ Examples:
   secai plan debian-13 --json
   secai plan debian-13 --dot | dot -Tsvg > plan.svg
   secai plan debian-13 --simulate
+  secai plan silverblue-42
+
+Of a recipe on a container base it also says what is proven where, and what the lock leaves unresolved: the plan is a preview then.
 `;
 
 function dependencies(step: Step): readonly string[] {
@@ -50,6 +54,31 @@ function planDot({ steps }: Plan): string {
   return `digraph plan {\n  rankdir=LR;\n${[...nodes, ...edges].join("\n")}\n}\n`;
 }
 
+/** What only recipes on a container base have to say beside their steps. */
+interface BootcRemarks {
+  /** What the lock does not know; with anything here the plan is a preview. */
+  readonly unresolved: readonly { readonly name: string; readonly reason: string }[];
+  readonly experimental: readonly string[];
+  readonly proof: ReturnType<typeof planProof>;
+}
+
+const isBootcPlan = (prepared: Prepared | BootcPrepared): prepared is BootcPrepared => "kind" in prepared.lock;
+
+function remarksOf({ source, lock, plan }: BootcPrepared): BootcRemarks {
+  const { sealed } = source.recipe;
+  return {
+    unresolved: lock.unresolved,
+    experimental: sealed === undefined ? [] : [`sealed: ${sealed}`],
+    proof: planProof(plan),
+  };
+}
+
+function remarksText({ unresolved, experimental, proof }: BootcRemarks, recipe: string): string {
+  const open = unresolved.map(({ name, reason }) => `  ${name}: ${reason}\n`).join("");
+  const preview = `unresolved in the lock: this is a preview, run \`secai lock update ${recipe}\`\n${open}`;
+  return `${experimental.map((line) => `${line}\n`).join("")}${open === "" ? "" : preview}${proofText(proof)}`;
+}
+
 const WORKERS = [1, 2, 4, 8, 16] as const;
 
 function simulationText({ totalMs, criticalMs, criticalPath, byWorkers }: Simulation, missing: readonly string[]): string {
@@ -79,18 +108,20 @@ export async function runPlan(args: string[], io: CommandIo): Promise<number> {
     io.stdout(help);
     return 0;
   }
-  const { plan, cacheDir } = await prepare({
-    top: io.top,
-    recipe: positionals[0] ?? "debian-13",
-    env: io.env,
-    notice: (text) => io.stderr(`${text}\n`),
-  });
+  const prepared = await prepareAny(
+    { top: io.top, recipe: positionals[0] ?? "debian-13", env: io.env, notice: (text) => io.stderr(`${text}\n`) },
+    "show",
+  );
+  const { plan, cacheDir } = prepared;
+  const remarks = isBootcPlan(prepared) ? remarksOf(prepared) : undefined;
   if (values.simulate === true) {
     const { records, missing } = await recordedSteps(plan, createCache(cacheDir));
     const simulation = simulate(timedSteps(records), WORKERS);
     io.stdout(values.json === true ? `${JSON.stringify({ ...simulation, missing })}\n` : simulationText(simulation, missing));
     return 0;
   }
-  io.stdout(values.json === true ? `${JSON.stringify(plan, null, 2)}\n` : values.dot === true ? planDot(plan) : planText(plan));
+  if (values.json === true) io.stdout(`${JSON.stringify({ ...plan, ...remarks }, null, 2)}\n`);
+  else if (values.dot === true) io.stdout(planDot(plan));
+  else io.stdout(planText(plan) + (remarks === undefined ? "" : remarksText(remarks, plan.recipe.id)));
   return 0;
 }

@@ -9,7 +9,7 @@ import { resolveStep } from "./engine/resolve.ts";
 import { loadLock } from "./lock/load.ts";
 import { type Lock, lockPath } from "./lock/lock.ts";
 import { plan, planSteps } from "./plan.ts";
-import { loadRecipeSource, type RecipeSource } from "./recipe/recipe.ts";
+import { type DebianRecipe, loadRecipeSource, type RecipeSource, requireDebian } from "./recipe/recipe.ts";
 import { referencesOf } from "./sources.ts";
 import { type BuildRecords, provenanceOf } from "./statements.ts";
 import type { OutputRecord, OutputRef, Plan, StepRecord } from "./step.ts";
@@ -18,13 +18,14 @@ import type { NpmLock } from "./steps/closure.ts";
 const top = dirname(import.meta.dirname);
 const recipeId = "debian-13";
 // The repository's own recipe and lock; only what lies on a disk is made up.
-let source: RecipeSource;
+let source: RecipeSource<DebianRecipe>;
 let lock: Lock;
 let made: Plan;
 const digests = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, sha256(`content of ${name}`)]));
 
 beforeAll(async () => {
-  source = await loadRecipeSource(top, `recipes/${recipeId}.yaml`);
+  const read = await loadRecipeSource(top, `recipes/${recipeId}.yaml`);
+  source = { ...read, recipe: requireDebian(read.recipe) };
   lock = await loadLock(join(top, lockPath(recipeId)));
   const inputs = {
     ...{ recipe: source.recipe, lock, sourceDateEpoch: 1_760_000_000 },

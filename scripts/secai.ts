@@ -19,8 +19,8 @@ type Run = (args: string[], io: Io) => Promise<number>;
 
 interface Command {
   readonly summary: string;
-  /** Runs steps or removes their outputs, which needs uid 0, of the machine or of a user namespace. */
-  readonly sandboxes?: true;
+  /** Runs steps or removes their outputs, which needs uid 0, of the machine or of a user namespace; of some verbs only one does. */
+  readonly sandboxes?: true | string;
   /** Imported when called, so that no command pays for another's libraries. */
   readonly load: () => Promise<Run>;
 }
@@ -32,7 +32,11 @@ const commands: Readonly<Record<string, Command>> = {
     load: async () => (await import("./image.ts")).runImage,
   },
   recipe: { summary: "check and show recipes", load: async () => (await import("@secai/pipelines/recipe/command")).runRecipe },
-  lock: { summary: "update, check and compare locks", load: async () => (await import("@secai/pipelines/lock/command")).runLock },
+  lock: {
+    summary: "update, check and compare locks",
+    sandboxes: "update",
+    load: async () => (await import("@secai/pipelines/lock/command")).runLock,
+  },
   plan: { summary: "show the steps of a recipe", load: async () => (await import("@secai/pipelines/plan-command")).runPlan },
   explain: {
     summary: "say what put a file or package into the image",
@@ -139,7 +143,8 @@ async function main(argv: readonly string[], io: Io): Promise<number> {
     return 2;
   }
   try {
-    const entered = command.sandboxes === true && !args.includes("--help") ? await enterNamespace() : undefined;
+    const runsSteps = command.sandboxes === true || (command.sandboxes !== undefined && command.sandboxes === args[0]);
+    const entered = runsSteps && !args.includes("--help") ? await enterNamespace() : undefined;
     if (entered !== undefined) return entered;
     const run = await command.load();
     return await run(args, io);

@@ -27,6 +27,11 @@ export const engineErrors = {
     meaning: "No step of the plan has ever run with its present inputs, so no time is known.",
     fix: "Build the recipe once: `scripts/secai image RECIPE`.",
   },
+  STEP_NEEDS_RUNNER: {
+    exit: 3,
+    meaning: "A step needs the devices and every capability of a machine, which sandboxes of this one do not give it.",
+    fix: "Use --engine dagger with a runner that allows privileged containers, or build without what the message names.",
+  },
   PLAN_INVALID: {
     exit: 70,
     meaning: "A plan refers to something it does not hold, or its steps are not in an order in which they can run.",

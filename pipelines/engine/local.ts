@@ -6,6 +6,7 @@ import { EngineError } from "./errors.ts";
 import { DEFAULT_MAX_CACHE_BYTES, tidy } from "./gc.ts";
 import { joinLock } from "./lock.ts";
 import type { Surroundings } from "./materialize.ts";
+import { neededSteps } from "./resolve.ts";
 import { withRun } from "./run.ts";
 import { openShell } from "./shell.ts";
 
@@ -28,6 +29,14 @@ export interface LocalEngine extends Engine {
   shell(plan: Plan, id: string, options: Pick<RunOptions, "report" | "signal">): Promise<number>;
 }
 
+/** At once, and not after the hours that the steps before it take. @throws EngineError STEP_NEEDS_RUNNER */
+function refuseMachineSteps(plan: Plan, targets: readonly string[]): void {
+  const needs = neededSteps(plan, targets).filter((step) => step.kind === "exec" && step.privileges === "machine");
+  if (needs.length === 0) return;
+  const names = needs.map(({ id }) => id).join(", ");
+  throw new EngineError("STEP_NEEDS_RUNNER", { expected: "steps that a sandbox can run", actual: names });
+}
+
 /** Runs steps in bubblewrap sandboxes on this machine, as uid 0 (see user-namespace.ts for ordinary users). */
 export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
   const cache = createCache(options.cacheDir);
@@ -41,8 +50,9 @@ export function createLocalEngine(options: LocalEngineOptions): LocalEngine {
   return {
     name: "local",
     async run(plan, runOptions) {
-      await join();
       const targets = (runOptions.targets ?? Object.values(plan.outputs)).map(({ step }) => step);
+      refuseMachineSteps(plan, targets);
+      await join();
       return await withRun(context, plan, runOptions, (run) => run.build(targets));
     },
     async shell(plan, id, runOptions) {

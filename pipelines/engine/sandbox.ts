@@ -83,7 +83,7 @@ export function sandboxCommand(spec: SandboxSpec, uid: number = process.geteuid?
     ...namespaceOptions(spec, uid),
     ...environmentOptions(spec.env),
     ...(spec.root.kind === "tree" ? treeOptions(spec.root.path, spec.root.seenAt) : hostOptions()),
-    ...kernelOptions(),
+    ...kernelOptions(spec.privileges === "machine"),
     ...(spec.devices ?? []).flatMap((device) => ["--dev-bind", device, device]),
     ...bindOptions(spec.binds),
     ...["--remount-ro", "/", "--chdir", spec.cwd ?? "/"],
@@ -112,7 +112,7 @@ export function toolCommand(tool: ToolCommand, uid: number = process.geteuid?.()
 }
 
 function namespaceOptions(spec: SandboxSpec, uid: number): string[] {
-  const capabilities = spec.privileges === "tree" ? TREE_CAPABILITIES : [];
+  const capabilities = { none: [], tree: TREE_CAPABILITIES, machine: ["ALL"] }[spec.privileges];
   return [
     ...(uid === 0 ? [] : ["--unshare-user", "--uid", "0", "--gid", "0"]),
     ...(spec.network === "none" ? ["--unshare-net"] : []),
@@ -150,14 +150,16 @@ function mountEntry(src: string, dst: string, seenAt: string = src): string[] {
 }
 
 /**
- * Own /proc and a minimal /dev. uid 0 may write /proc/sys without any capability (proc_sys_permission in fs/proc/proc_sysctl.c),
+ * Own /proc and a minimal /dev; with the privileges of a machine its devices and what it says of them. uid 0 may write /proc/sys without any capability (proc_sys_permission in fs/proc/proc_sysctl.c),
  * so those doors to the host's kernel are covered read-only.
  */
-function kernelOptions(): string[] {
+function kernelOptions(isMachine: boolean): string[] {
   return [
     ...["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--ro-bind-try", "/proc/sysrq-trigger", "/proc/sysrq-trigger"],
-    ...["--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm", "--perms", "0755", "--tmpfs", "/run"],
-    ...["--perms", "0755", "--dir", "/sys", "--perms", "1777", "--tmpfs", "/tmp"],
+    ...(isMachine ? ["--dev-bind", "/dev", "/dev"] : ["--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"]),
+    ...["--perms", "0755", "--tmpfs", "/run"],
+    ...(isMachine ? ["--bind", "/sys", "/sys"] : ["--perms", "0755", "--dir", "/sys"]),
+    ...["--perms", "1777", "--tmpfs", "/tmp"],
   ];
 }
 

@@ -4,11 +4,12 @@ import { writeFileAtomically } from "../engine/blob-store.ts";
 import { findMirrors, proxyEnvironment } from "../fetch/mirrors.ts";
 import type { CommandIo } from "../io.ts";
 import { preflight } from "../preflight.ts";
-import { loadRecipe, type Recipe, recipeFile } from "../recipe/recipe.ts";
+import { byKind, type DebianRecipe, loadRecipeSource, recipeFile } from "../recipe/recipe.ts";
+import { checkBootc, type LockFlags as Flags, updateBootc } from "./bootc-command.ts";
 import { checkLock, checkLockOnMirrors, type LockProblem } from "./check-lock.ts";
-import { diffLocks, formatChanges } from "./diff.ts";
+import { diffLocks, formatChanges, lockChanges } from "./diff.ts";
 import { LockError } from "./errors.ts";
-import { loadLock } from "./load.ts";
+import { loadAnyLock, loadLock } from "./load.ts";
 import { formatLock, type Lock, lockPath } from "./lock.ts";
 import { archivesOf, type UpdateOptions, updateLock } from "./update.ts";
 
@@ -21,7 +22,11 @@ check   compares the lock with the recipe; with --online, also with what the arc
 diff    says which packages differ between two lock files
 
 RECIPE is an id or a file; default: debian-13. NEW defaults to the committed place of OLD's recipe.
+Recipes on a container base (silverblue-42) also have images, whose signatures are checked, and RPMs. What cannot be reached stays "unresolved"
+in the lock, by name; nothing is built from such a lock.
+
 Mirrors: --mirror, else SECAI_MIRRORS="ARCHIVE=URL ...", else those of this machine's apt; last, SECAI_SNAPSHOTS="ARCHIVE=URL ...".
+Registries and RPM repositories are archives as well: --mirror ghcr.io=https://mirror.example/v2/.
 Proxies: http_proxy, https_proxy, no_proxy.
 
   --json   one JSON document on standard output
@@ -32,7 +37,8 @@ Examples:
   secai lock update --mirror debian=https://mirror.example/debian/
   git show HEAD:recipes/locks/debian-13.lock.json > old.lock.json && secai lock diff old.lock.json
 
-Exit status: 0 good (diff: also when something differs), 2 the lock is not this recipe's, 1 or 3 an archive cannot be trusted or had.
+Exit status: 0 good (diff: also when something differs), 2 the lock is not this recipe's, 3 something in it is unresolved, 1 or 3 an archive
+cannot be trusted or had.
 `;
 
 const options = {
@@ -43,14 +49,7 @@ const options = {
   help: { type: "boolean", short: "h" },
 } as const;
 
-interface Flags {
-  readonly mirror?: string[];
-  readonly keyring?: string;
-  readonly online?: boolean;
-  readonly json?: boolean;
-}
-
-async function updateOptions(recipe: Recipe, flags: Flags, io: CommandIo): Promise<UpdateOptions> {
+async function updateOptions(recipe: DebianRecipe, flags: Flags, io: CommandIo): Promise<UpdateOptions> {
   await preflight(["apt-get", "gpgv", "debian-archive-keyring"], { notice: (line) => io.stderr(`${line}\n`) });
   return {
     mirrors: await findMirrors(archivesOf(recipe), flags.mirror ?? [], io.env),
@@ -71,8 +70,22 @@ async function previous(path: string): Promise<Lock | undefined> {
   }
 }
 
-async function update(name: string, flags: Flags, io: CommandIo): Promise<number> {
-  const recipe = await loadRecipe(io.top, recipeFile(name));
+/** Locks of recipes on a container base have commands of their own. */
+async function dispatch(
+  name: string,
+  io: CommandIo,
+  debian: (recipe: DebianRecipe) => Promise<number>,
+  bootc: typeof updateBootc,
+  flags: Flags,
+): Promise<number> {
+  const source = await loadRecipeSource(io.top, recipeFile(name));
+  return await byKind(source, {
+    debian: ({ recipe }) => debian(recipe),
+    bootc: ({ recipe }) => bootc(recipe, flags, io),
+  });
+}
+
+async function update(recipe: DebianRecipe, flags: Flags, io: CommandIo): Promise<number> {
   const path = join(io.top, lockPath(recipe.id));
   const before = await previous(path);
   const lock = await updateLock(recipe, await updateOptions(recipe, flags, io));
@@ -83,8 +96,7 @@ async function update(name: string, flags: Flags, io: CommandIo): Promise<number
   return 0;
 }
 
-async function check(name: string, flags: Flags, io: CommandIo): Promise<number> {
-  const recipe = await loadRecipe(io.top, recipeFile(name));
+async function check(recipe: DebianRecipe, flags: Flags, io: CommandIo): Promise<number> {
   const lock = await loadLock(join(io.top, lockPath(recipe.id)));
   const problems: LockProblem[] = [...checkLock(recipe, lock)];
   if (flags.online === true) problems.push(...(await checkLockOnMirrors(recipe, lock, await updateOptions(recipe, flags, io))));
@@ -96,9 +108,9 @@ async function check(name: string, flags: Flags, io: CommandIo): Promise<number>
 
 async function diff(old: string, young: string | undefined, flags: Flags, io: CommandIo): Promise<number> {
   const locate = (path: string): string => (isAbsolute(path) ? path : join(io.top, path));
-  const before = await loadLock(locate(old));
-  const after = await loadLock(locate(young ?? lockPath(before.recipe)));
-  const changes = diffLocks(before, after);
+  const before = await loadAnyLock(locate(old));
+  const after = await loadAnyLock(locate(young ?? lockPath(before.recipe)));
+  const changes = lockChanges(before, after);
   io.stdout(flags.json === true ? `${JSON.stringify({ schema: 1, changes }, null, 2)}\n` : formatChanges(changes));
   return 0;
 }
@@ -112,8 +124,11 @@ export async function runLock(args: string[], io: CommandIo): Promise<number> {
     return 0;
   }
   if (verb === "diff" && first !== undefined && more.length === 0) return diff(first, second, values, io);
-  if (verb === "update" && second === undefined) return update(first ?? "debian-13", values, io);
-  if (verb === "check" && second === undefined) return check(first ?? "debian-13", values, io);
+  const name = first ?? "debian-13";
+  if (verb === "update" && second === undefined)
+    return dispatch(name, io, (recipe) => update(recipe, values, io), updateBootc, values);
+  if (verb === "check" && second === undefined)
+    return dispatch(name, io, (recipe) => check(recipe, values, io), checkBootc, values);
   io.stderr(help);
   return 2;
 }

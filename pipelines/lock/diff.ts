@@ -1,13 +1,6 @@
-import {
-  compareText,
-  type Lock,
-  type LockedNpmPackage,
-  type LockedPackage,
-  lockedRoot,
-  NPM_ARCHIVE,
-  type RootName,
-  rootNames,
-} from "./lock.ts";
+import type { Sha256 } from "@secai/formats/digest";
+import type { BootcLock } from "./bootc-lock.ts";
+import { compareText, type Lock, type LockedNpmPackage, type LockedPackage, NPM_ARCHIVE, type RootName } from "./lock.ts";
 
 export type LockChange =
   | { readonly kind: "added"; readonly root: RootName; readonly name: string; readonly to: string }
@@ -26,21 +19,42 @@ function changed(root: RootName, before: Entry, after: Entry): LockChange[] {
   return [{ kind: "changed", root, name: after.name, from: label(before, after), to: label(after, before) }];
 }
 
-/** Every root that one of the locks has, and the npm registry's packages. */
-function comparedRoots(locks: readonly Lock[]): readonly RootName[] {
-  return [...new Set([...locks.flatMap(rootNames), NPM_ARCHIVE])];
+type Entries = Readonly<Record<RootName, readonly Entry[]>>;
+
+/** What a lock holds, by root; the npm registry's packages are one more. */
+function debianEntries(lock: Lock): Entries {
+  return { ...lock.roots, [NPM_ARCHIVE]: lock.npm ?? [] };
 }
 
-function entriesOf(lock: Lock, root: RootName): readonly Entry[] {
-  if (root === NPM_ARCHIVE) return lock.npm ?? [];
-  return root in lock.roots ? lockedRoot(lock, root) : [];
+/** Images count as packages whose version is what was resolved. */
+function bootcEntries({ roots, images, rpms }: BootcLock): Entries {
+  const image = ({ name, repository, tag, digest }: BootcLock["images"][number]): Entry => ({
+    name,
+    version: `${repository}${tag === null ? "" : `:${tag}`}@${digest}`,
+    sha256: digest.replace(/^sha256:/, "") as Sha256,
+  });
+  const rpm = ({ name, epoch, version, release, sha256 }: BootcLock["rpms"][number]): Entry => {
+    return { name, version: `${epoch === 0 ? "" : `${epoch}:`}${version}-${release}`, sha256 };
+  };
+  return { images: images.map(image), rpms: rpms.map(rpm), ...roots };
 }
 
 /** What one must know before taking `after` for `before`. By root, then by name. */
 export function diffLocks(before: Lock, after: Lock): readonly LockChange[] {
-  return comparedRoots([before, after]).flatMap((root) => {
-    const old = new Map(entriesOf(before, root).map((entry) => [entry.name, entry]));
-    const young = new Map(entriesOf(after, root).map((entry) => [entry.name, entry]));
+  return diffEntries(debianEntries(before), debianEntries(after));
+}
+
+/** The same of any two locks, also when one is a Debian recipe's and the other is not. */
+export function lockChanges(before: Lock | BootcLock, after: Lock | BootcLock): readonly LockChange[] {
+  const entries = (lock: Lock | BootcLock): Entries => ("kind" in lock ? bootcEntries(lock) : debianEntries(lock));
+  return diffEntries(entries(before), entries(after));
+}
+
+function diffEntries(before: Entries, after: Entries): readonly LockChange[] {
+  const roots = new Set([...Object.keys(before), ...Object.keys(after)]);
+  return [...roots].flatMap((root) => {
+    const old = new Map((before[root] ?? []).map((entry) => [entry.name, entry]));
+    const young = new Map((after[root] ?? []).map((entry) => [entry.name, entry]));
     return [...new Set([...old.keys(), ...young.keys()])].sort(compareText).flatMap((name): LockChange[] => {
       const from = old.get(name);
       const to = young.get(name);

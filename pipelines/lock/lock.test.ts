@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { parseSha256 } from "@secai/formats/digest";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { loadRecipe } from "../recipe/recipe.ts";
+import { loadDebianRecipe } from "../recipe/recipe.ts";
 import { checkLock, requireMatchingLock } from "./check-lock.ts";
 import { diffLocks, formatChanges } from "./diff.ts";
 import { driftBetween, resolveDrift } from "./drift.ts";
@@ -12,7 +12,7 @@ import { loadLock, parseLock } from "./load.ts";
 import { formatLock, type Lock, type LockedPackage, lockDate, lockPath } from "./lock.ts";
 
 const top = join(import.meta.dirname, "../..");
-const recipe = await loadRecipe(top, "recipes/debian-13.yaml");
+const recipe = await loadDebianRecipe(top, "recipes/debian-13.yaml");
 const text = readFileSync(join(top, lockPath(recipe.id)), "utf8");
 const committed = parseLock(text);
 

@@ -1,6 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { parseSha256, type Sha256, sha256 } from "@secai/formats/digest";
+import { parseSha256, sha256 } from "@secai/formats/digest";
 import { FetchError } from "../fetch/errors.ts";
 import { download, type HttpClient } from "../fetch/http.ts";
 import type { Mirrors } from "../fetch/mirrors.ts";
@@ -69,34 +69,42 @@ export function parseRepomd(bytes: Uint8Array): Repomd {
 export interface RepositoryReader {
   readonly client: HttpClient;
   readonly mirrors: Mirrors;
+  /** Of this repository: where files lie that the recipe names. */
+  readonly top: string;
   /** A private folder. */
   readonly directory: string;
-  /** Keys that may sign indexes; undefined where no keyring was named. */
-  readonly keyring: string | undefined;
   readonly signal?: AbortSignal;
 }
 
-/** A detached signature beside repomd.xml, where the repository has one and we have a keyring to check it with. */
-async function signersOf(reader: RepositoryReader, url: string, bytes: Uint8Array): Promise<readonly string[]> {
-  const signature = await download(reader.client, `${url}.asc`, MAX_SIGNATURE_BYTES, reader.signal);
-  if (signature === undefined || reader.keyring === undefined) return [];
-  const [signaturePath, path] = [join(reader.directory, "repomd.xml.asc"), join(reader.directory, "repomd.xml")];
-  await Promise.all([writeFile(signaturePath, signature), writeFile(path, bytes)]);
-  const args = ["--homedir", reader.directory, "--keyring", reader.keyring, "--status-fd", "1", signaturePath, path];
-  return goodSigners(await runTool("gpgv", args), reader.keyring);
+async function required(reader: RepositoryReader, url: string, limit: number): Promise<Buffer> {
+  const bytes = await download(reader.client, url, limit, reader.signal);
+  if (bytes === undefined) throw new LockError("LOCK_ARCHIVE_MISSING", { expected: url, actual: "no such file" });
+  return bytes;
+}
+
+/** Who signed repomd.xml, in the file beside it, among the keys of `indexKey`. */
+async function signersOf(reader: RepositoryReader, url: string, bytes: Uint8Array, indexKey: string): Promise<readonly string[]> {
+  const [signature, path] = [join(reader.directory, "repomd.xml.asc"), join(reader.directory, "repomd.xml")];
+  await writeFile(signature, await required(reader, `${url}.asc`, MAX_SIGNATURE_BYTES));
+  await writeFile(path, bytes);
+  const keyring = join(reader.top, indexKey);
+  const args = ["--homedir", reader.directory, "--keyring", keyring, "--status-fd", "1", signature, path];
+  return goodSigners(await runTool("gpgv", args), indexKey);
 }
 
 /**
- * Reads a repository's index down to the digest of its list of packages.
+ * Reads a repository's index down to the digest of its list of packages. Whether the index must be signed is the recipe's to say: what a mirror
+ * happens to have beside it is not.
  * @throws LockError LOCK_ARCHIVE_MISSING, LOCK_ARCHIVE_MALFORMED, LOCK_SIGNATURE_INVALID, LOCK_SIGNER_UNKNOWN; FetchError
  */
-export async function readRepository(reader: RepositoryReader, { name }: RpmRepository): Promise<LockedRpmRepository> {
+export async function readRepository(
+  reader: RepositoryReader,
+  { name, indexKey }: Pick<RpmRepository, "name" | "indexKey">,
+): Promise<LockedRpmRepository> {
   const [base] = reader.mirrors[name] ?? [];
   if (base === undefined) throw new FetchError("FETCH_MIRROR_UNKNOWN", { expected: `an address of ${name}`, actual: "none" });
   const url = `${base}repodata/repomd.xml`;
-  const bytes = await download(reader.client, url, MAX_REPOMD_BYTES, reader.signal);
-  if (bytes === undefined) throw new LockError("LOCK_ARCHIVE_MISSING", { expected: url, actual: "no such file" });
-  const { revision, primary } = parseRepomd(bytes);
-  const repomd: Sha256 = sha256(bytes);
-  return { name, repomd, revision, primary, signedBy: await signersOf(reader, url, bytes) };
+  const bytes = await required(reader, url, MAX_REPOMD_BYTES);
+  const signedBy = indexKey === undefined ? [] : await signersOf(reader, url, bytes, indexKey);
+  return { name, repomd: sha256(bytes), ...parseRepomd(bytes), signedBy };
 }

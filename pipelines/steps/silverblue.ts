@@ -154,6 +154,9 @@ export function policyStep({ repository, releaseKey, sourceDateEpoch }: PolicyIn
 
 const machineNames: Readonly<Record<string, string>> = { amd64: "x86_64", arm64: "aarch64" };
 
+/** An architecture as the kernel and RPM name it. */
+export const machineName = (architecture: string): string => machineNames[architecture] ?? architecture;
+
 export interface KernelArgumentsInputs extends Common {
   readonly kernelArguments: readonly string[];
   readonly architecture: string;
@@ -167,7 +170,7 @@ export function kernelArgumentsStep({ kernelArguments, architecture, sourceDateE
     tools: toolRoot,
     flags: {
       arguments: kernelArguments.join(" "),
-      architecture: machineNames[architecture] ?? architecture,
+      architecture: machineName(architecture),
       out: "/out/overlay",
     },
     outputs: { overlay: directory("/out/overlay") },

@@ -11,7 +11,7 @@ import { parseLock } from "@secai/pipelines/lock/load";
 import { formatLock, type Lock, lockedRoot, type RootName } from "@secai/pipelines/lock/lock";
 import { type UpdateOptions, updateLock } from "@secai/pipelines/lock/update";
 import { preflight } from "@secai/pipelines/preflight";
-import type { Recipe } from "@secai/pipelines/recipe/recipe";
+import type { DebianRecipe as Recipe } from "@secai/pipelines/recipe/recipe";
 import type { FetchFile } from "@secai/pipelines/step";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { type ArchiveSpec, buildArchive, clearSign, createKey, retireKey, type TestKey } from "./archive.ts";
