@@ -6,7 +6,7 @@ export interface ModuleInfo {
   readonly name: string;
   readonly version: string;
   readonly licence: string;
-  /** Kernel release and options that it was compiled for; the kernel refuses any other (kernel/module/version.c). */
+  /** Kernel release and options that it was compiled for. */
   readonly vermagic: string;
   /** Modules whose symbols it uses. */
   readonly depends: readonly string[];
@@ -58,7 +58,8 @@ export function parseModinfo(text: string): ModuleInfo {
 export const releaseOf = (vermagic: string): string => vermagic.split(" ", 1)[0] ?? "";
 
 /**
- * A module for another release, or for the same one with other options, would be refused by the machine's kernel: say so now.
+ * Stricter than the kernel on purpose: one with symbol versions compares the options and the CRCs of the symbols that a module uses, and
+ * would load a module of a neighbouring release as long as those agree (kernel/module/version.c).
  * @throws KernelModuleError KERNEL_MODULE_MISMATCH
  */
 export function requireSameKernel(module: Pick<ModuleInfo, "name" | "vermagic">, kernelVermagic: string): void {
