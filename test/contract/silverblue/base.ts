@@ -63,7 +63,8 @@ export function archiveOf(bench: Bench, folder: string): Buffer {
  * A base image as a distribution would publish one: packages installed by rpm in a first layer, a second layer that changes, removes and
  * adds. Returns the digest of its manifest; the layout lies in `folder`.
  */
-export function makeBase(bench: Bench, folder: string): string {
+export function makeBase(bench: Bench, folder: string, certificate: Uint8Array = Buffer.from("none")): string {
+  bench.write("certificate.der", certificate);
   bench.write("own.ko", elfModule({ name: "own", license: "GPL", vermagic: VERMAGIC }));
   buildRpms(
     bench,
@@ -73,7 +74,7 @@ export function makeBase(bench: Bench, folder: string): string {
   bench.tools(`mkdir lower
     rpm --root "$PWD/lower" --dbpath /usr/share/rpm --initdb
     rpm --root "$PWD/lower" --dbpath /usr/share/rpm -i --nosignature base-rpms/*.rpm
-    echo obsolete > lower/etc/obsolete; mkdir lower/etc/covered; echo covered > lower/etc/covered/file
+    echo obsolete > lower/etc/obsolete; mkdir lower/etc/covered; mkdir -p lower/etc/pki/akmods/certs; cp certificate.der lower/etc/pki/akmods/certs/akmods-ublue.der; echo covered > lower/etc/covered/file
     ln lower/usr/bin/git lower/usr/share/git-again
     printf 'x' > lower/usr/bin/capable; chmod 4755 lower/usr/bin/capable; chown 12:34 lower/etc/covered
     python3 -c 'import os; os.setxattr("lower/usr/bin/capable", "user.note", b"kept"); os.setxattr("lower/usr/bin/capable", "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))'

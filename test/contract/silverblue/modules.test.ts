@@ -4,17 +4,15 @@ import { sha256 } from "../../../attest/formats/digest.ts";
 import { makeBase, PLATFORM } from "./base.ts";
 import { Bench } from "./bench.ts";
 import { elfModule } from "./elf-module.ts";
-import { buildRpms, KERNEL, VERMAGIC } from "./rpms.ts";
+import { makeSigner, packModule, signModule } from "./module-image.ts";
+import { KERNEL, VERMAGIC } from "./rpms.ts";
 
 let bench: Bench;
 beforeAll(async () => {
   bench = await Bench.open();
   const digest = makeBase(bench, "image");
   bench.run("base", { image: "./image", digest, platform: PLATFORM, out: "./root", facts: "./base.json" });
-  for (const name of ["signer", "other"])
-    bench.tools(
-      `openssl req -x509 -newkey rsa:2048 -nodes -subj "/O=modules/CN=${name}" -keyout ${name}.key -out ${name}.crt 2>/dev/null`,
-    );
+  for (const name of ["signer", "other"]) makeSigner(bench, name);
 });
 afterAll(() => bench.remove());
 
@@ -29,25 +27,7 @@ interface Module {
 /** A signed, compressed module in an RPM, as a module image holds them; the flags for the program. */
 function packageOf(name: string, { vermagic = VERMAGIC, key = "signer", folder = KERNEL, spoil = (bytes) => bytes }: Module) {
   const content = elfModule({ name: "third", license: "GPL", vermagic });
-  bench.write(`${name}.content`, content);
-  if (key === "none") bench.write(`${name}.ko`, spoil(content));
-  else {
-    // What scripts/sign-file of the kernel makes: PKCS#7 without attributes and certificates, its length, and the mark.
-    bench.tools(
-      `openssl cms -sign -binary -noattr -nocerts -md sha256 -outform DER -signer ${key}.crt -inkey ${key}.key -in ${name}.content -out ${name}.sig`,
-    );
-    const signature = readFileSync(bench.at(`${name}.sig`));
-    const trailer = Buffer.alloc(12);
-    trailer[2] = 2;
-    trailer.writeUInt32BE(signature.length, 8);
-    bench.write(`${name}.ko`, spoil(Buffer.concat([content, signature, trailer, Buffer.from("~Module signature appended~\n")])));
-  }
-  const place = `usr/lib/modules/${folder}/extra/third`;
-  const install = `mkdir -p ${place} usr/lib/modprobe.d; cp ${bench.at(name)}.ko ${place}/third.ko; xz ${place}/third.ko; echo x > usr/lib/modprobe.d/third.conf`;
-  buildRpms(bench, `${name}/rpms`, [
-    { name: "kmod-third", install, files: `/usr/lib/modules/${folder}/extra/third/third.ko.xz\n/usr/lib/modprobe.d/third.conf` },
-  ]);
-  const file = "rpms/kmod-third-1.0-1.fc42.x86_64.rpm";
+  const file = packModule(bench, name, spoil(key === "none" ? content : signModule(bench, content, key)), folder);
   bench.write(
     `${name}.json`,
     JSON.stringify({ schema: 1, packages: [{ file, sha256: sha256(readFileSync(bench.at(name, file))) }] }),
@@ -107,6 +87,9 @@ for (const [index, { name, code, module }] of refused.entries())
 
 test("refuses a package with other bytes than the lock's", () => {
   const flags = packageOf("swapped", {});
-  copyFileSync(bench.at("base-rpms/library-1.0-1.fc42.x86_64.rpm"), bench.at("swapped/rpms/kmod-third-1.0-1.fc42.x86_64.rpm"));
+  copyFileSync(
+    bench.at("base-rpms/library-1.0-1.fc42.x86_64.rpm"),
+    bench.at("swapped/rpms/kmods/kmod-third-1.0-1.fc42.x86_64.rpm"),
+  );
   expect(bench.refusal("modules", flags)).toBe("RPM_STORE_DIFFERS");
 });

@@ -112,11 +112,12 @@ export const addedPackages: readonly Spec[] = [
     name: "added",
     head: "Requires: library >= 1.1\nRequires(post): /bin/sh\nEpoch: 2",
     install: `mkdir -p usr/bin usr/lib/systemd/system usr/lib/systemd/system-preset; echo added > usr/bin/added
-printf '${unit}' > usr/lib/systemd/system/added.service; printf 'enable added.service\\n' > usr/lib/systemd/system-preset/50-added.preset`,
+printf '${unit}' > usr/lib/systemd/system/added.service; printf 'enable added.service\\n' > usr/lib/systemd/system-preset/50-added.preset
+for name in nftables greenboot-healthcheck; do cp usr/lib/systemd/system/added.service usr/lib/systemd/system/$name.service; done`,
     scripts:
       "%post\necho configured > /etc/added.conf; echo cached > /var/cache/added; echo log > /var/log/added.log; : > /tmp/scratch\n[ -c /dev/null ] && [ -d /proc/1 ]",
     files:
-      "/usr/bin/added\n/usr/lib/systemd/system/added.service\n/usr/lib/systemd/system-preset/50-added.preset\n%ghost /etc/added.conf",
+      "/usr/bin/added\n/usr/lib/systemd/system/*.service\n/usr/lib/systemd/system-preset/50-added.preset\n%ghost /etc/added.conf",
   },
   {
     name: "library",
