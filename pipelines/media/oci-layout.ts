@@ -6,6 +6,8 @@ export interface OciFacts {
   readonly version: string;
   /** SPDX expression. */
   readonly licenses: string;
+  /** As Go's GOARCH names it (image-spec, config.md). */
+  readonly architecture: "amd64" | "arm64";
   /** Seconds since 1970. */
   readonly sourceDateEpoch: number;
   /** SHA-256 of disk.raw.zst: the name by which every medium knows the image. */
@@ -22,7 +24,6 @@ export type OciDocuments = Readonly<Record<"oci-layout" | "index.json" | "manife
 const MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG_TYPE = "application/vnd.oci.image.config.v1+json";
 const LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+zstd";
-const platform = { architecture: "amd64", os: "linux" } as const;
 
 /** What the image says of itself: in its configuration as labels, for engines; in its manifest as annotations, for registries. */
 function labels({ title, version, licenses, sourceDateEpoch, ...digests }: OciFacts): Record<string, string> {
@@ -49,6 +50,7 @@ function descriptor(mediaType: string, content: string) {
  */
 export function buildOciLayout(facts: OciFacts): OciDocuments {
   const { layer, sourceDateEpoch, version } = facts;
+  const platform = { architecture: facts.architecture, os: "linux" } as const;
   const all = labels(facts);
   const created = timestamp(sourceDateEpoch);
   const print = (value: JsonValue) => canonicalJson(value);

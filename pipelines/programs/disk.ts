@@ -5,6 +5,7 @@
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { EXTENSION_PARTITION_TYPE } from "@secai/formats/extensions";
+import { efiArchitecture, removableMediaPath } from "./efi.ts";
 import { extensionSlots } from "./extension-slots.ts";
 import { readFlags, sourceDateEpoch, tool } from "./tool.ts";
 import { toolAsync } from "./tool-async.ts";
@@ -58,8 +59,9 @@ function writeEsp(): void {
   for (const path of ["EFI/BOOT", "EFI/systemd", "EFI/Linux", "loader"]) mkdirSync(join(esp, path), { recursive: true });
   // "+3": three tries to reach boot-complete.target, then the boot loader prefers the other slot (systemd.io/AUTOMATIC_BOOT_ASSESSMENT).
   copyFileSync(flag("uki"), join(esp, `EFI/Linux/secai_${version}+3.efi`));
-  copyFileSync(flag("bootloader"), join(esp, "EFI/BOOT/BOOTX64.EFI"));
-  copyFileSync(flag("bootloader"), join(esp, "EFI/systemd/systemd-bootx64.efi"));
+  const architecture = efiArchitecture(flag("bootloader"));
+  copyFileSync(flag("bootloader"), join(esp, removableMediaPath(architecture)));
+  copyFileSync(flag("bootloader"), join(esp, `EFI/systemd/systemd-boot${architecture}.efi`));
   writeFileSync(join(esp, "loader/loader.conf"), "timeout 0\nconsole-mode keep\neditor no\nsecure-boot-enroll off\n");
   tool("find", [esp, "-exec", "touch", "-h", "-d", `@${sourceDateEpoch()}`, "{}", "+"]);
 }

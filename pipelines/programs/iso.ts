@@ -8,6 +8,7 @@ import { copyFileSync, cpSync, mkdirSync, readdirSync, statSync, writeFileSync }
 import { join } from "node:path";
 import { sha256File } from "@secai/formats/digest";
 import { cpio } from "./cpio.ts";
+import { efiArchitecture, removableMediaPath } from "./efi.ts";
 import { Layers } from "./layers.ts";
 import { only, signPe } from "./sign-pe.ts";
 import { readFlags, sourceDateEpoch, tool } from "./tool.ts";
@@ -69,11 +70,13 @@ function writeKernelImage(payload: Payload, path: string): void {
   writeAddition("/tmp/addition.cpio");
   writeFileSync("/tmp/cmdline", commandLine(payload));
   copyFileSync(join(root, "boot", `vmlinuz-${release}`), "/tmp/vmlinuz");
+  const architecture = efiArchitecture("/tmp/vmlinuz");
   // No PCR policy: no key that an appliance sealed opens for the installer.
   tool("ukify", [
     ...["build", "--linux=/tmp/vmlinuz", `--initrd=${flag("initrd")}`, "--initrd=/tmp/addition.cpio", "--cmdline=@/tmp/cmdline"],
     ...[`--os-release=@${join(flag("tree"), "usr/lib/os-release")}`, `--uname=${release}`],
-    ...[`--stub=${join(root, "usr/lib/systemd/boot/efi/linuxx64.efi.stub")}`, "--output=/tmp/installer.unsigned.efi"],
+    ...[`--stub=${join(root, `usr/lib/systemd/boot/efi/linux${architecture}.efi.stub`)}`, `--efi-arch=${architecture}`],
+    "--output=/tmp/installer.unsigned.efi",
   ]);
   signPe("/tmp/installer.unsigned.efi", path, { certificate: flag("db-crt"), key: flag("db-key") });
 }
@@ -87,7 +90,7 @@ function writeEsp(payload: Payload, path: string): void {
   for (const folder of ["EFI/BOOT", "EFI/Linux", "loader"]) mkdirSync(join(esp, folder), { recursive: true });
   const installer = join(esp, `EFI/Linux/secai-installer_${flag("version")}.efi`);
   writeKernelImage(payload, installer);
-  copyFileSync(flag("bootloader"), join(esp, "EFI/BOOT/BOOTX64.EFI"));
+  copyFileSync(flag("bootloader"), join(esp, removableMediaPath(efiArchitecture(flag("bootloader")))));
   writeFileSync(join(esp, "loader/loader.conf"), "timeout 0\nconsole-mode keep\neditor no\nsecure-boot-enroll off\n");
   settle(esp);
   const mib = Math.ceil(statSync(installer).size / MIB) + 8;

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { sha256File } from "@secai/formats/digest";
 import { buildOciLayout } from "../media/oci-layout.ts";
+import { efiArchitecture } from "./efi.ts";
 import { readFlags, sourceDateEpoch } from "./tool.ts";
 
 const flag = readFlags(process.argv.slice(2));
@@ -52,6 +53,7 @@ const layout = buildOciLayout({
   title: flag("title"),
   version: flag("version"),
   licenses: flag("licenses"),
+  architecture: efiArchitecture(flag("uki")) === "aa64" ? "arm64" : "amd64",
   sourceDateEpoch: sourceDateEpoch(),
   imageDigest: await sha256File(flag("disk")),
   rootHash: readFileSync(flag("root-hash"), "utf8").trim(),

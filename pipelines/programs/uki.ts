@@ -2,6 +2,7 @@
 // uki --root DIR --tree DIR --initrd FILE --root-hash FILE --arguments TEXT --db-crt F --db-key F --pcr-pub F --pcr-key F --out DIR
 import { copyFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { efiArchitecture } from "./efi.ts";
 import { only, signPe } from "./sign-pe.ts";
 import { readFlags, tool } from "./tool.ts";
 
@@ -24,6 +25,7 @@ const rootHash = readFileSync(flag("root-hash"), "utf8").trim();
 const commandLine = `roothash=${rootHash} ${flag("arguments")}`;
 writeFileSync("/tmp/cmdline", commandLine);
 copyFileSync(join(root, "boot", `vmlinuz-${release}`), "/tmp/vmlinuz");
+const architecture = efiArchitecture("/tmp/vmlinuz");
 
 tool("ukify", [
   "build",
@@ -32,7 +34,8 @@ tool("ukify", [
   "--cmdline=@/tmp/cmdline",
   `--os-release=@${join(flag("tree"), "usr/lib/os-release")}`,
   `--uname=${release}`,
-  `--stub=${join(efi, "linuxx64.efi.stub")}`,
+  `--stub=${join(efi, `linux${architecture}.efi.stub`)}`,
+  `--efi-arch=${architecture}`,
   `--pcr-private-key=${flag("pcr-key")}`,
   `--pcr-public-key=${flag("pcr-pub")}`,
   `--phases=${phases}`,
@@ -40,4 +43,4 @@ tool("ukify", [
   "--output=/tmp/uki.unsigned.efi",
 ]);
 signPe("/tmp/uki.unsigned.efi", join(out, "uki.efi"), key);
-signPe(join(efi, "systemd-bootx64.efi"), join(out, "bootx64.efi"), key);
+signPe(join(efi, `systemd-boot${architecture}.efi`), join(out, "bootx64.efi"), key);

@@ -2,14 +2,17 @@ import { chmodSync, chownSync, linkSync, mkdirSync, readFileSync, symlinkSync, u
 import { sha256 } from "@secai/formats/digest";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { fileNameOf } from "../../../pipelines/file-names.ts";
+import { AA64, peProgram, X64 } from "../../../pipelines/programs/efi.test-data.ts";
 import { EPOCH, MediaFolder } from "./program.ts";
+
+const KERNEL_IMAGE = peProgram(X64, "the kernel image");
 
 let folder: MediaFolder;
 beforeAll(async () => {
   folder = await MediaFolder.open(["oci"]);
   makeTree("tree");
   writeFileSync(folder.at("disk.raw.zst"), "the compressed disk");
-  writeFileSync(folder.at("uki.efi"), "the kernel image");
+  writeFileSync(folder.at("uki.efi"), KERNEL_IMAGE);
   writeFileSync(folder.at("ROOT_HASH"), `${"ab".repeat(32)}\n`);
   build("one");
 });
@@ -55,6 +58,14 @@ function layOut(from: string, to: string): void {
 
 const read = (name: string) => JSON.parse(readFileSync(folder.at(name), "utf8"));
 
+test("the platform is that of the kernel image", () => {
+  writeFileSync(folder.at("uki.efi"), peProgram(AA64));
+  build("arm64");
+  writeFileSync(folder.at("uki.efi"), KERNEL_IMAGE);
+  layOut("arm64", "layout-arm64");
+  expect(JSON.parse(folder.run("skopeo --override-arch arm64 inspect oci:layout-arm64:1.2.3")).Architecture).toBe("arm64");
+});
+
 test("skopeo reads the layout and copies every blob, checking its digest", () => {
   layOut("one", "layout");
   const inspected = JSON.parse(folder.run("skopeo inspect oci:layout:1.2.3"));
@@ -64,7 +75,7 @@ test("skopeo reads the layout and copies every blob, checking its digest", () =>
     Created: new Date(EPOCH * 1000).toISOString().replace(".000Z", "Z"),
     Labels: {
       "secai.image-digest": `sha256:${sha256("the compressed disk")}`,
-      "secai.uki-sha256": sha256("the kernel image"),
+      "secai.uki-sha256": sha256(KERNEL_IMAGE),
       "secai.root-hash": "ab".repeat(32),
       "org.opencontainers.image.version": "1.2.3",
     },
