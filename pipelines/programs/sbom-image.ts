@@ -5,8 +5,9 @@ import { cpSync, existsSync, lstatSync, readdirSync, readFileSync, writeFileSync
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { sha256 } from "@secai/formats/digest";
-import { type BackendEntry, extensionOf, parseGpuBackends } from "@secai/formats/gpu-backends";
+import { extensionOf, parseGpuBackends } from "@secai/formats/gpu-backends";
 import { extensionRoot, type Lock, type LockedPackage } from "../lock/lock.ts";
+import type { DeclaredHere } from "../sbom/backends.ts";
 import { crossCheckFiles, crossCheckPackages, dpkgQueryArguments, findArguments } from "../sbom/crosscheck.ts";
 import { debComponent } from "../sbom/deb-component.ts";
 import { declaredFiles } from "../sbom/declared.ts";
@@ -81,11 +82,12 @@ function lockedPackages(path: string): readonly LockedPackage[] {
   throw new SbomError("SBOM_INPUT_MALFORMED", { expected: `a lock with the packages of ${wanted}`, actual: path });
 }
 
-/** Backends whose libraries lie in this tree: the root's own, or those of the extension. */
-function backendsHere(): readonly BackendEntry[] {
-  if (values.backends === undefined) return [];
-  const { backends } = parseGpuBackends(readFileSync(values.backends));
-  return backends.filter((backend) => extensionOf(backend) === values.extension);
+/** What computes in this tree: the root's own, or the backend of the extension. */
+function declaredHere(): DeclaredHere {
+  if (values.backends === undefined) return { backends: [] };
+  const { runtime, backends } = parseGpuBackends(readFileSync(values.backends));
+  const here = backends.filter((backend) => extensionOf(backend) === values.extension);
+  return values.extension === undefined ? { runtime, backends: here } : { backends: here };
 }
 
 type Database = Pick<ImageSbomInputs, "packages" | "componentOf" | "crossCheck"> & Pick<OwnershipInputs, "diversions">;
@@ -149,7 +151,7 @@ const bom = buildImageSbom({
   }),
   crossCheck: { ...database.crossCheck, ...crossCheckFiles(files, toolOutput("find", findArguments(root))) },
   services: serviceDocuments(flag("services")),
-  backends: backendsHere(),
+  compute: declaredHere(),
   declared: declaredFiles,
   sourceDateEpoch: sourceDateEpoch(),
 });

@@ -6,8 +6,7 @@ import {
   ExternalReference,
   ExternalReferenceRepository,
 } from "@cyclonedx/cyclonedx-library/Models";
-import type { BackendEntry } from "@secai/formats/gpu-backends";
-import { backendComponents } from "./backends.ts";
+import { backendComponents, type DeclaredHere } from "./backends.ts";
 import { createDocument, fileComponent, properties, sha256Hash } from "./document.ts";
 import { SbomError } from "./errors.ts";
 import { type Ownership, requireDeclared } from "./ownership.ts";
@@ -25,8 +24,8 @@ export interface ImageSbomInputs {
   /** Makes the component of a package that has so many files; deb-component.ts, rpm-component.ts. */
   readonly componentOf: (one: InstalledPackage, fileCount: number) => Component;
   readonly services: readonly ServiceDocument[];
-  /** Backends whose libraries lie in this root. */
-  readonly backends: readonly BackendEntry[];
+  /** The runtime and the backends whose libraries lie in this root. */
+  readonly compute: DeclaredHere;
   /** Why a file may be nobody's, by its path. */
   readonly declared: ReadonlyMap<string, string>;
   /** What another reader of the same root found, as properties of the image. */
@@ -136,7 +135,7 @@ export function buildImageSbom(inputs: ImageSbomInputs): Bom {
   requireDeclared(ownership, declared);
   const files = ownership.map(({ file }) => file);
   const services = serviceComponents(inputs.services, files);
-  const backends = backendComponents(inputs.backends, files);
+  const backends = backendComponents(inputs.compute, files);
   const packages = packageComponents(inputs);
   const of = (kind: Ownership["owner"]["kind"]) =>
     ownership.filter(({ file, owner }) => owner.kind === kind && !services.has(file.path) && !backends.has(file.path));

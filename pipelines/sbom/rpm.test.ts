@@ -95,7 +95,7 @@ test("an image of RPMs: owners, changes, licences, dependencies by name and by f
       return rpmComponent(rpm, "fedora-42", count);
     },
     services: [],
-    backends: [],
+    compute: { backends: [] },
     declared: new Map(),
     crossCheck: {},
     sourceDateEpoch: 1_700_000_000,

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { Version } from "@cyclonedx/cyclonedx-library/Spec";
 import { JsonStrictValidator } from "@cyclonedx/cyclonedx-library/Validation";
 import { parseSha256, sha256 } from "@secai/formats/digest";
-import type { BackendEntry } from "@secai/formats/gpu-backends";
+import type { BackendEntry, GpuBackends } from "@secai/formats/gpu-backends";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { debComponent } from "./deb-component.ts";
@@ -110,7 +110,7 @@ function imageInputs(changes: Partial<ImageSbomInputs> = {}): ImageSbomInputs {
     declared: new Map([["/opt/stray", "the test put it there"]]),
     crossCheck: { "crosscheck:files": "equal" },
     services: [service],
-    backends: [],
+    compute: { backends: [] },
     sourceDateEpoch: 1_700_000_000,
     ...changes,
   };
@@ -167,12 +167,22 @@ describe("image", () => {
     licences: ["MIT"],
   };
 
-  test("a backend is a component with its package URL, licence and files", () => {
+  const runtime: GpuBackends["runtime"] = {
+    ...{ package: "@one/runtime", version: "1.2.3", llamaCpp: "v0.5.0", ggml: "0.25.1", licences: ["MIT"] },
+    files: [{ path: "/usr/lib/secure-ai/runtime/llama-addon.node", sha256: sha256("the addon\n"), size: 10 }],
+  };
+
+  test("a runtime and a backend are components, each with its package URL, licence and files", () => {
     put(`root${library}`, "a backend\n");
-    const { components, metadata } = documentOf(serializeDocument(buildImageSbom(imageInputs({ backends: [vulkan] }))));
+    put(`root${runtime.files[0]?.path}`, "the addon\n");
+    const { components, metadata } = documentOf(
+      serializeDocument(buildImageSbom(imageInputs({ compute: { runtime, backends: [vulkan] } }))),
+    );
     const component = components.find(({ name }) => name === "ggml-vulkan");
     expect(component).toMatchObject({ purl: "pkg:npm/%40one/vulkan@1.2.3", components: [{ name: library }] });
-    expect(metadata.component.properties).toContainEqual({ name: "secai:files:backend", value: "1" });
+    expect(metadata.component.properties).toContainEqual({ name: "secai:files:backend", value: "2" });
+    const own = components.find(({ name }) => name === runtime.package);
+    expect(own).toMatchObject({ purl: "pkg:npm/%40one/runtime@1.2.3", components: [{ name: runtime.files[0]?.path }] });
   });
 
   test.each([
@@ -182,7 +192,7 @@ describe("image", () => {
     ["in the runtime that nothing declares", () => put("root/usr/lib/secure-ai/runtime/x.so", "x"), [], "runtime/x.so"],
   ])("a library of a backend %s stops the build, by name", (_, arrange, backends, actual) => {
     arrange();
-    expect(() => buildImageSbom(imageInputs({ backends }))).toThrow(
+    expect(() => buildImageSbom(imageInputs({ compute: { backends } }))).toThrow(
       expect.objectContaining({ code: "SBOM_BACKEND_DIFFERS", actual: expect.stringContaining(actual) }),
     );
   });
