@@ -1,0 +1,195 @@
+import { strict as assert } from "node:assert";
+import { execFileSync, spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { sha256 } from "@secai/formats/digest";
+import { type Probe, type ProbeReport, parseProbe, parseProbeReport } from "@secai/formats/gpu-probe";
+import { tinyModelBytes } from "@secai/gpu/tiny-model";
+import { afterAll, beforeAll, describe, test } from "vitest";
+import { writeTree } from "./tree.ts";
+
+// The probe over the runtime that images carry: the CPU for real, Vulkan through Mesa's renderer for the CPU, and every way in which a
+// library can be unusable.
+
+const TOP = join(import.meta.dirname, "../../..");
+const PROBE = join(TOP, "services-src/gpu/programs/probe.ts");
+const VULKAN = "usr/lib/secure-ai/backends/vulkan/libggml-vulkan.so";
+const CPU_TOKENS = 40;
+
+let folder = "";
+let tree = "";
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "secai-probe-"));
+  tree = join(folder, "tree");
+  writeTree(tree);
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function probe(args: readonly string[]): Probe {
+  const stdout = execFileSync(process.execPath, [PROBE, ...args], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+  return parseProbe(Buffer.from(`${stdout.trimEnd().split("\n").at(-1)}\n`));
+}
+
+test("the CPU chooses the same tokens each time, and other tokens with another model", () => {
+  const [first, second] = [probe(["--backend", "cpu", "--root", tree]), probe(["--backend", "cpu", "--root", tree])];
+  assert.equal(first.outcome, "ran");
+  assert.equal(first.tokens?.length, CPU_TOKENS);
+  assert.deepEqual(first.tokens, second.tokens);
+  const other = join(folder, "other.gguf");
+  const bytes = tinyModelBytes();
+  bytes.fill(bytes.subarray(bytes.length - 8192, bytes.length - 4096), bytes.length - 4096);
+  writeFileSync(other, bytes);
+  assert.notDeepEqual(probe(["--backend", "cpu", "--root", tree, "--model", other]).tokens, first.tokens);
+});
+
+test("a model that is damaged is refused by name", () => {
+  const broken = join(folder, "broken.gguf");
+  writeFileSync(broken, tinyModelBytes().subarray(0, 100_000));
+  const { status, stderr } = spawnSync(process.execPath, [PROBE, "--backend", "cpu", "--root", tree, "--model", broken], {
+    encoding: "utf8",
+  });
+  assert.equal(status, 1);
+  assert.match(stderr, /GPU_MODEL_UNUSABLE/);
+});
+
+/** The tree with another file in place of the Vulkan library. */
+function treeWith(name: string, change: (path: string) => void): string {
+  const changed = join(folder, name);
+  cpSync(tree, changed, { recursive: true });
+  change(join(changed, VULKAN));
+  return changed;
+}
+
+describe("a library that cannot be used is reported with the loader's reason", () => {
+  const cases: readonly { readonly name: string; readonly change: (path: string) => void; readonly expected: Partial<Probe> }[] =
+    [
+      { name: "absent", change: (path) => rmSync(path), expected: { outcome: "failed" } },
+      { name: "no library", change: (path) => writeFileSync(path, "#!/bin/sh\n"), expected: { outcome: "not loaded" } },
+      { name: "empty", change: (path) => truncateSync(path, 0), expected: { outcome: "not loaded" } },
+    ];
+  for (const { name, change, expected } of cases) {
+    test(name, () => {
+      const { outcome, reason, tokens } = probe(["--backend", "vulkan", "--root", treeWith(name.replace(" ", "-"), change)]);
+      assert.equal(outcome, expected.outcome);
+      assert.match(reason, /libggml-vulkan\.so/);
+      assert.equal(tokens, undefined);
+    });
+  }
+});
+
+test("a library that ends its process takes nothing else with it", () => {
+  // Its program headers point behind the end of the file: the loader dies reading it.
+  const broken = treeWith("truncated", (path) => truncateSync(path, 4096));
+  const stdout = execFileSync(process.execPath, [PROBE, "--all", "--root", broken], { stdio: ["ignore", "pipe", "ignore"] });
+  const { probes } = parseProbeReport(stdout);
+  assert.deepEqual(
+    probes.map(({ backend, outcome }) => [backend, outcome]),
+    [
+      ["cpu", "ran"],
+      ["vulkan", "failed"],
+    ],
+  );
+  assert.match(probes[1]?.reason ?? "", /ended by SIG(BUS|SEGV)/);
+});
+
+test("a system without a declaration has nothing to probe, and one without a runtime says so", () => {
+  const empty = join(folder, "bare");
+  mkdirSync(empty);
+  const { status, stdout } = spawnSync(process.execPath, [PROBE, "--all", "--root", empty], { encoding: "utf8" });
+  assert.deepEqual([status, stdout], [0, ""]);
+  assert.match(probe(["--backend", "cpu", "--root", empty]).reason, /declares no such backend/);
+});
+
+/** The image's distribution with Mesa's drivers: what libraries a machine with a merged Vulkan extension has. */
+function vulkanRoot(): string {
+  const root = process.env.SECAI_TOOL_ROOT ?? "";
+  if (!existsSync(join(root, "usr/share/vulkan/icd.d/lvp_icd.json")) || !existsSync(join(root, "usr/bin/node")))
+    throw new Error("SECAI_TOOL_ROOT names no tool root with Node and mesa-vulkan-drivers: run `npm run test:contract`");
+  return root;
+}
+
+/** The probe's own program on the distribution's libraries; only the renderer for the CPU is offered. */
+function probeInRoot(args: readonly string[], programs: string, env: Readonly<Record<string, string>> = {}): Buffer {
+  const root = vulkanRoot();
+  const binds = ["--ro-bind", join(root, "usr"), "/usr", "--ro-bind", join(root, "etc"), "/etc"];
+  const links = ["lib", "lib64", "bin"].flatMap((name) => ["--symlink", `usr/${name}`, `/${name}`]);
+  const places = [
+    "--dev",
+    "/dev",
+    "--proc",
+    "/proc",
+    "--tmpfs",
+    "/tmp",
+    "--bind",
+    folder,
+    folder,
+    "--ro-bind",
+    programs,
+    "/programs",
+  ];
+  const variables = Object.entries({ VK_DRIVER_FILES: "/usr/share/vulkan/icd.d/lvp_icd.json", ...env });
+  const set = variables.flatMap(([name, value]) => ["--setenv", name, value]);
+  const node = ["/usr/bin/node", "--jitless", "--no-expose-wasm", "--disallow-code-generation-from-strings"];
+  const command = [
+    ...binds,
+    ...links,
+    ...places,
+    "--unshare-all",
+    "--clearenv",
+    ...set,
+    "--",
+    ...node,
+    "/programs/secai-gpu-probe.mjs",
+  ];
+  return execFileSync("bwrap", [...command, ...args, "--root", tree], {
+    stdio: ["ignore", "pipe", "ignore"],
+    maxBuffer: 1 << 22,
+  });
+}
+
+describe("on the image's distribution and its Node, with Mesa", () => {
+  let programs = "";
+  beforeAll(() => {
+    programs = join(folder, "programs");
+    bundle(join(programs, "secai-gpu-probe.mjs"));
+  });
+
+  test("a software renderer is never taken for a GPU", () => {
+    const { model, probes }: ProbeReport = parseProbeReport(probeInRoot(["--all"], programs));
+    assert.equal(model.sha256, sha256(tinyModelBytes()));
+    assert.deepEqual(
+      probes.map(({ backend, outcome, devices }) => [backend, outcome, devices]),
+      [
+        ["cpu", "ran", []],
+        ["vulkan", "no device", []],
+      ],
+    );
+  });
+
+  test("without a driver the library still loads, and no device is listed", () => {
+    const out = probeInRoot(["--backend", "vulkan"], programs, { VK_DRIVER_FILES: "/nowhere.json" });
+    assert.equal(parseProbe(out).outcome, "no device");
+  });
+
+  test("Vulkan computes the very tokens of the CPU, with the weights in the device's memory", () => {
+    const [cpu, vulkan] = ["cpu", "vulkan"].map((name) =>
+      parseProbe(probeInRoot(["--backend", name, "--software", "--tokens", "24"], programs)),
+    );
+    assert.equal(vulkan?.outcome, "ran", vulkan?.reason);
+    assert.match(vulkan?.device ?? "", /llvmpipe/);
+    assert.equal(vulkan?.software, true);
+    assert.ok((vulkan?.deviceBytes ?? 0) > 300_000);
+    assert.deepEqual(vulkan?.tokens, cpu?.tokens);
+  });
+});
+
+/** As the image has it: one file for Node 20. */
+function bundle(out: string): void {
+  const packages = { "@secai/gpu": "services-src/gpu", "@secai/kit": "services-src/kit", "@secai/formats": "attest/formats" };
+  const alias = Object.entries(packages).map(([name, path]) => `--alias:${name}=${join(TOP, path)}`);
+  const esbuild = join(TOP, `node_modules/@esbuild/linux-${process.arch}/bin/esbuild`);
+  const form = ["--bundle", "--platform=node", "--format=esm", "--target=node20", "--log-level=warning"];
+  execFileSync(esbuild, [PROBE, ...form, ...alias, `--outfile=${out}`]);
+  assert.ok(readFileSync(out).length > 10_000);
+}
