@@ -53,6 +53,9 @@ outputs: [qcow2]
 sizeBudgetMiB: 200
 `;
 
+const extension = (name: string, sizeMiB: number) =>
+  `{ name: ${name}, title: X, packages: [libvulkan1], hardware: { pciClasses: ["03"], pciVendors: [] }, sizeMiB: ${sizeMiB}, sizeBudgetMiB: 1 }`;
+
 async function write(file: string, text: string): Promise<void> {
   await mkdir(dirname(join(top, file)), { recursive: true });
   await writeFile(join(top, file), text);
@@ -111,6 +114,21 @@ const rejected: readonly { readonly name: string; readonly change: readonly [str
     short: "CONTRADICTION packages 15:5",
   },
   { name: "slots that do not fit", change: ["imageGiB: 8", "imageGiB: 1"], short: "CONTRADICTION disk.imageGiB 33:3" },
+  {
+    name: "slots that do not fit because of an extension",
+    change: ["gpuBackends: [cpu]", `extensions: [${extension("vulkan", 4096)}]\ngpuBackends: [cpu]`],
+    short: "CONTRADICTION disk.imageGiB 33:3",
+  },
+  {
+    name: "two extensions of one name",
+    change: ["gpuBackends: [cpu]", `extensions: [${extension("vulkan", 64)}, ${extension("vulkan", 32)}]\ngpuBackends: [cpu]`],
+    short: "DUPLICATE extensions[1] 34:147",
+  },
+  {
+    name: "an extension whose partition could not be named",
+    change: ["version: 1.2.3", `version: 1.2.3-release.candidate.1.0\nextensions: [${extension("vulkan", 64)}]`],
+    short: "CONTRADICTION extensions 5:14",
+  },
   { name: "a release without a suite", change: ["suites: [trixie]", "suites: [sid]"], short: "CONTRADICTION base.archives 5:1" },
   { name: "an id that is not the file's name", change: ["id: small", "id: large"], short: "CONTRADICTION id 2:1" },
   {

@@ -20,11 +20,31 @@ function removedButAsked({ packages, remove }: Recipe): Contradiction[] {
     .map(({ name }) => ({ at: `packages/${name}`, path: "packages", message: `"${name}" is also in remove.packages` }));
 }
 
-function slotsDoNotFit({ disk }: DebianRecipe): Contradiction[] {
-  const neededMiB = disk.espMiB + 2 * (disk.rootMiB + disk.verityMiB);
-  if (neededMiB < disk.imageGiB * 1024) return [];
-  const message = `${disk.imageGiB} GiB leave nothing for /var: boot partition and two slots take ${neededMiB} MiB`;
+/** Least size of the partition for /var, which systemd-repart makes of what the slots leave (image/debian/usr/lib/repart.d). */
+const VAR_MIB = 512;
+
+function slotsDoNotFit({ disk, extensions }: DebianRecipe): Contradiction[] {
+  const extensionsMiB = extensions.reduce((sum, { sizeMiB }) => sum + sizeMiB, 0);
+  const neededMiB = disk.espMiB + 2 * (disk.rootMiB + disk.verityMiB + extensionsMiB);
+  if (neededMiB + VAR_MIB <= disk.imageGiB * 1024) return [];
+  const message =
+    `${disk.imageGiB} GiB leave less than ${VAR_MIB} MiB for /var: boot partition and two slots ` +
+    `of the root and ${extensions.length} extensions take ${neededMiB} MiB`;
   return [{ at: "disk.imageGiB", path: "disk.imageGiB", message }];
+}
+
+/** A GPT has room for 36 characters of a partition's name (UEFI 2.10, 5.3.3). */
+const LABEL_CHARS = 36;
+
+function extensionNames({ extensions, version }: DebianRecipe): Contradiction[] {
+  const labels = extensions.map(({ name }) => ({ name, label: `ext_${name}_${version}` }));
+  return labels
+    .filter(({ label }) => label.length > LABEL_CHARS)
+    .map(({ name, label }) => ({
+      at: `extensions/${name}`,
+      path: "extensions",
+      message: `"${label}" has more than the ${LABEL_CHARS} characters of a partition's name`,
+    }));
 }
 
 function archives(recipe: Recipe): Contradiction[] {
@@ -86,7 +106,7 @@ export function contradictions(recipe: Recipe, merged: Merged, file: string): Mi
     ...fileName(recipe, file),
     ...debianNames(recipe),
     ...foreign(recipe, merged),
-    ...(isBootc(recipe) ? bootcContradictions(recipe) : slotsDoNotFit(recipe)),
+    ...(isBootc(recipe) ? bootcContradictions(recipe) : [...slotsDoNotFit(recipe), ...extensionNames(recipe)]),
   ];
   return found.map(({ code = "CONTRADICTION", at, path, message }) => {
     const position = merged.origins.get(at) ?? { file, line: 1, column: 1 };

@@ -29,6 +29,10 @@ const cover = (path: string, comment: string) =>
 const background = (command: string) => `setsid ${command} >/dev/null 2>&1 </dev/null & sleep 3`;
 const SHELL_UNIT = "[Service]\\nExecStart=/bin/bash\\nStandardInput=tty-force\\nStandardOutput=tty\\nTTYPath=/dev/tty9\\n";
 
+/** A system extension with a program in it. */
+const extensionTree = (path: string, name: string) =>
+  `mkdir -p ${path}/usr/bin ${path}/usr/lib/extension-release.d && cp /usr/bin/sleep ${path}/usr/bin/evil && echo ID=_any > ${path}/usr/lib/extension-release.d/extension-release.${name}`;
+
 const tamperings: readonly Tampering[] = [
   {
     id: "bundle",
@@ -155,6 +159,25 @@ const tamperings: readonly Tampering[] = [
     what: "a library that is not in the root is preloaded",
     script: `cp /usr/lib/x86_64-linux-gnu/libz.so.1 /run/hook.so && ${background("env LD_PRELOAD=/run/hook.so sleep 1000")}`,
     fails: ["runtime.processes"],
+  },
+  {
+    id: "extension",
+    what: "a folder is merged over /usr beside the release's extensions",
+    script: `${extensionTree("/run/extensions/evil", "evil")} && systemd-sysext refresh --no-reload && test -e /usr/bin/evil`,
+    // What runs came from below the merge that is gone.
+    fails: ["runtime.extensions", "runtime.processes"],
+  },
+  {
+    id: "extension-state",
+    what: "an extension that root left on /var is merged",
+    script: `${extensionTree("/var/lib/extensions/evil", "evil")} && systemd-sysext refresh --no-reload && test -e /usr/bin/evil`,
+    fails: ["runtime.extensions", "runtime.processes"],
+  },
+  {
+    id: "extension-replaced",
+    what: "a folder under the name of the release's extension is merged in its place",
+    script: `systemd-sysext unmerge --no-reload && umount /run/extensions/vulkan && ${extensionTree("/run/extensions/vulkan", "vulkan")} && systemd-sysext merge --no-reload && test -e /usr/bin/evil`,
+    fails: ["runtime.extensions", "runtime.processes"],
   },
   {
     id: "swap",

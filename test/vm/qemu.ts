@@ -6,6 +6,8 @@ export interface MachineShape {
   readonly memoryMib: number;
   readonly secureBoot: boolean;
   readonly tpm: boolean;
+  /** A graphics card: what the extensions for display controllers are merged for. */
+  readonly display: boolean;
   /** Where the real-time clock starts: "utc" for now, or a time like "2030-01-31T12:00:00". */
   readonly clock: string;
   /** Answers TCP connections of the guest to 10.0.2.100:PORT with a listener of the host; nothing else is reachable. */
@@ -47,6 +49,7 @@ export const DEFAULT_SHAPE: MachineShape = {
   memoryMib: 2048,
   secureBoot: true,
   tpm: true,
+  display: true,
   clock: "utc",
   peers: [],
   oemStrings: [],
@@ -66,7 +69,8 @@ export const AGENT_DISK = "secai-test";
 /** QEMU's command line. Same input, same words: a frozen machine continues only in an identical one. */
 export function qemuArguments(shape: MachineShape, accelerator: Accelerator, files: MachineFiles): string[] {
   return [
-    ...["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-device", "VGA"],
+    ...["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"],
+    ...(shape.display ? ["-device", "VGA"] : []),
     ...["-machine", `q35,smm=${shape.secureBoot ? "on" : "off"}`, ...acceleratorArguments(accelerator)],
     ...["-smp", String(shape.cpus), "-m", String(shape.memoryMib), "-uuid", MACHINE_UUID],
     ...["-rtc", `base=${shape.clock},clock=host`],

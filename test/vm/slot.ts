@@ -1,5 +1,6 @@
 import { mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
+import { EXTENSION_PARTITION_TYPE } from "../../attest/formats/extensions.ts";
 import type { Bench } from "./bench.ts";
 import type { RawDisk } from "./disk.ts";
 import { VmError } from "./errors.ts";
@@ -42,15 +43,19 @@ export async function installUpdate(bench: Bench, disk: RawDisk, uki: Uint8Array
   await disk.putEsp(image, `/EFI/Linux/secai_${UPDATE_VERSION}+${update.tries}.efi`);
 }
 
-function pair(disk: RawDisk, test: (label: string) => boolean): [Partition, ...Partition[]] {
-  const [first, ...rest] = disk.partitions.filter(({ label }) => test(label));
+function pair(disk: RawDisk, test: (label: string, partition: Partition) => boolean): [Partition, ...Partition[]] {
+  const [first, ...rest] = disk.partitions.filter((partition) => test(partition.label, partition));
   if (first === undefined) throw new VmError("HARNESS_PROTOCOL", { expected: "a root partition", actual: "none" });
   return [first, ...rest];
 }
 
 /** Slot B as first boot leaves it: two partitions without content, data and hash tree. */
 export function emptySlot(disk: RawDisk): [Partition, Partition] {
-  const [data, hash] = pair(disk, (label) => label === "_empty" || label.startsWith(`root_${UPDATE_VERSION}`));
+  const [data, hash] = pair(
+    disk,
+    (label, { typeGuid }) =>
+      typeGuid !== EXTENSION_PARTITION_TYPE && (label === "_empty" || label.startsWith(`root_${UPDATE_VERSION}`)),
+  );
   if (hash === undefined) throw new VmError("HARNESS_PROTOCOL", { expected: "an empty slot", actual: "half of one" });
   return [data, hash];
 }
