@@ -36,11 +36,11 @@ export function npmBackendStep({ backend, source, runtime, sourceDateEpoch }: Np
 }
 
 /**
- * PTX for Turing and Ampere, nothing else. NVIDIA's open kernel modules drive no GPU before Turing (compute capability 7.5), and the driver
- * compiles PTX for the GPU at hand: a GPU from Ampere (8.0) on gets the second, with its faster tensor cores. Machine code for each
- * generation would start sooner the first time, and takes hours to compile.
+ * PTX for Turing (compute capability 7.5), nothing else. NVIDIA's open kernel modules drive no older GPU, and the driver compiles PTX for the
+ * GPU at hand and for every newer one. Each further target costs as much again, twenty minutes of two processors: "80-virtual" would let
+ * GPUs from Ampere on read prompts faster, with the same results; machine code for each generation would only start sooner the first time.
  */
-export const CUDA_ARCHITECTURES: readonly string[] = ["75-virtual", "80-virtual"];
+export const CUDA_ARCHITECTURES: readonly string[] = ["75-virtual"];
 
 export interface CudaInputs {
   /** A root with Debian's nvidia-cuda-toolkit; `OutputRef` of its root step. */
