@@ -255,7 +255,7 @@ base:
     "recipes/fragments/debian-arm64.yaml",
     "kernelArguments: [console=ttyAMA0]\npackages: [linux-image-cloud-arm64]\ntoolRoots: { machine: [qemu-system-arm, qemu-efi-aarch64] }\n",
   );
-  for (const name of ["hardening", "appliance", "debian", "debian-tools"]) {
+  for (const name of ["hardening", "hardening-common", "appliance", "debian", "debian-tools"]) {
     await write(`recipes/fragments/${name}.yaml`, await readFile(join(repository, `recipes/fragments/${name}.yaml`), "utf8"));
   }
   const recipe = await loadRecipe(top, "recipes/debian-13-arm64.yaml");
