@@ -17,6 +17,7 @@ const PROOF = /VFS: Unable to mount root fs/;
  * fail on the first real instruction, so the release's own kernel is booted, without initrd, until it asks for its root.
  */
 export async function probeAccelerator(tools: Tools, dir: string, uki: string): Promise<Accelerator> {
+  if (process.arch !== tools.platform.hostArchitecture) return "tcg";
   try {
     await access("/dev/kvm", constants.R_OK | constants.W_OK);
   } catch {
@@ -39,9 +40,9 @@ async function bootsWithKvm(tools: Tools, dir: string, kernel: string): Promise<
   const log = join(dir, "probe.serial.log");
   const qemu = tools.start(
     [
-      ...["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
-      ...["-machine", "q35", "-accel", "kvm", "-cpu", "host", "-m", "512", "-serial", `file:${log}`],
-      ...["-kernel", kernel, "-append", "console=ttyS0 panic=-1"],
+      ...[tools.platform.qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+      ...[...tools.platform.board(false), "-accel", "kvm", "-cpu", "host", "-m", "512", "-serial", `file:${log}`],
+      ...["-kernel", kernel, "-append", `console=${tools.platform.console} panic=-1`],
     ],
     join(dir, "probe.qemu.log"),
     ["/dev/kvm"],

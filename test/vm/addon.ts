@@ -2,6 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { sha256 } from "../../attest/formats/digest.ts";
 import { VmError } from "./errors.ts";
+import type { Platform } from "./platform.ts";
 import { AGENT_DISK } from "./qemu.ts";
 import type { Tools } from "./tools.ts";
 
@@ -23,6 +24,8 @@ export interface AgentMedia {
 
 /** arch/x86/include/asm/setup.h: COMMAND_LINE_SIZE, the end of the line included. */
 const COMMAND_LINE_LIMIT = 2048;
+/** Where a DOS header points to the PE header, whose second field is the machine (PE/COFF, section 3). */
+const PE_OFFSET_AT = 0x3c;
 const ADDON_STUB = "/usr/lib/systemd/boot/efi/addonx64.efi.stub";
 const UNIT = "secai-test-agent.service";
 /** Signatures carry a time; a fixed one keeps the addon's bytes, and so PCR 4 and 12, the same for one key. */
@@ -86,8 +89,20 @@ export async function createAddon(tools: Tools, path: string, commandLine: strin
     throw new VmError("HARNESS_PROTOCOL", { expected: `under ${COMMAND_LINE_LIMIT} bytes`, actual: `${commandLine.length}` });
   }
   const unsigned = key === undefined ? path : `${path}.unsigned`;
-  await tools.run(["ukify", "build", `--cmdline=${commandLine}`, `--stub=${ADDON_STUB}`, `--output=${unsigned}`]);
+  const stub = `${path}.stub`;
+  await writeFile(stub, stubFor(await readFile(join(tools.root, ADDON_STUB)), tools.platform));
+  await tools.run(["ukify", "build", `--cmdline=${commandLine}`, `--stub=${stub}`, `--output=${unsigned}`]);
   if (key !== undefined) await signPe(tools, unsigned, path, key);
+}
+
+/**
+ * An addon is loaded for its sections and never started (systemd-stub(7)), so one stub with another machine in its header serves for
+ * architectures that the tool root is not of.
+ */
+function stubFor(stub: Buffer, { peMachine }: Platform): Buffer {
+  const copy = Buffer.from(stub);
+  copy.writeUInt16LE(peMachine, copy.readUInt32LE(PE_OFFSET_AT) + 4);
+  return copy;
 }
 
 /** Authenticode signature with a fixed time. @throws VmError HARNESS_TOOL_FAILED */

@@ -7,7 +7,8 @@ import { toolCommand } from "../../pipelines/engine/sandbox.ts";
 import { probeAccelerator } from "./accelerator.ts";
 import { unpackDisk } from "./disk.ts";
 import { VmError } from "./errors.ts";
-import { createVariables, firmwareCode } from "./firmware.ts";
+import { createVariables } from "./firmware.ts";
+import { platformOf } from "./platform.ts";
 import { killProcess, onTermination } from "./processes.ts";
 import { type Accelerator, DEFAULT_SHAPE, type MachineShape, qemuArguments } from "./qemu.ts";
 import type { Release } from "./release.ts";
@@ -117,7 +118,7 @@ async function copyDisk(tools: Tools, release: Release, dir: string): Promise<vo
 
 /** QEMU on this process's own terminal. It dies with this process. */
 function startQemu(toolRoot: string, dir: string, shape: MachineShape, accelerator: Accelerator): ChildProcess {
-  const argv = qemuArguments(shape, accelerator, { dir, firmwareCode: firmwareCode(shape.secureBoot), terminal: true });
+  const argv = qemuArguments(shape, accelerator, { dir, platform: platformOf(toolRoot), terminal: true });
   const binds = [{ src: dir, dst: dir, writable: true }];
   const devices = accelerator === "kvm" ? ["/dev/kvm"] : [];
   const [command, ...rest] = toolCommand({ root: toolRoot, argv, binds, env: {}, network: "host", devices });

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { newestRelease, parseBootArguments } from "./boot.ts";
+import { X86_64 } from "./platform.ts";
 import { DEFAULT_SHAPE, qemuArguments } from "./qemu.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "secai-boot-test-"));
@@ -41,7 +42,7 @@ test("takes the release that was finished last, and no unfinished one", () => {
 });
 
 test("a machine at a terminal has the shape that tests measure, without agent, log of the console or network", () => {
-  const files = { dir: "/m", firmwareCode: "/code.fd" };
+  const files = { dir: "/m", platform: X86_64 };
   const tested = qemuArguments(DEFAULT_SHAPE, "tcg", { ...files, agentDisk: "/agent.img" });
   const used = qemuArguments(DEFAULT_SHAPE, "tcg", { ...files, terminal: true });
   expect(used.filter((word) => /agent|secai-test|serial\.log|hostfwd/.test(word))).toEqual([]);

@@ -13,21 +13,17 @@ export interface Enrolment {
   readonly secureBoot: boolean;
 }
 
-const OVMF = "/usr/share/OVMF";
-export function firmwareCode(secureBoot: boolean): string {
-  return `${OVMF}/OVMF_CODE_4M${secureBoot ? ".secboot" : ""}.fd`;
-}
-
 /**
  * Makes the firmware's variable store in user mode, Secure Boot on.
  * @throws VmError HARNESS_TOOL_FAILED
  */
 export async function createVariables(tools: Tools, enrolment: Enrolment, path: string): Promise<void> {
-  if (!enrolment.secureBoot) return await copyFile(join(tools.root, OVMF, "OVMF_VARS_4M.fd"), path);
+  const { firmwareVariables } = tools.platform;
+  if (!enrolment.secureBoot) return await copyFile(join(tools.root, firmwareVariables), path);
   const key = (name: string): string => join(enrolment.keysDir, name);
   const guid = enrolment.ownerGuid;
   await tools.run([
-    ...["virt-fw-vars", "--input", `${OVMF}/OVMF_VARS_4M.fd`, "--output", path],
+    ...["virt-fw-vars", "--input", firmwareVariables, "--output", path],
     ...["--set-pk", guid, key("PK.crt"), "--add-kek", guid, key("KEK.crt"), "--add-db", guid, key("db.crt")],
     ...enrolment.extraDb.flatMap((certificate) => ["--add-db", guid, certificate]),
     "--secure-boot",

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { AgentClient, type CommandResult, type RunOptions } from "./agent.ts";
 import type { Bench } from "./bench.ts";
 import { VmError } from "./errors.ts";
-import { createVariables, firmwareCode } from "./firmware.ts";
+import { createVariables } from "./firmware.ts";
 import { isRunning, killProcess } from "./processes.ts";
 import { type MachineShape, qemuArguments } from "./qemu.ts";
 import { QmpClient } from "./qmp.ts";
@@ -278,7 +278,7 @@ export class Machine {
   #arguments(): string[] {
     return qemuArguments(this.parts.shape, this.#bench.accelerator, {
       dir: this.dir,
-      firmwareCode: firmwareCode(this.parts.shape.secureBoot),
+      platform: this.#bench.tools.platform,
       agentDisk: this.#bench.media.diskPath,
       ...(this.parts.incoming === undefined ? {} : { incoming: this.parts.incoming }),
     });

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
+import { AARCH64, X86_64 } from "./platform.ts";
 import { DEFAULT_SHAPE, type MachineFiles, qemuArguments } from "./qemu.ts";
 
-const files: MachineFiles = { dir: "/r/m", firmwareCode: "/fw/code.fd", agentDisk: "/r/agent.img" };
+const files: MachineFiles = { dir: "/r/m", platform: X86_64, agentDisk: "/r/agent.img" };
 const line = (shape = DEFAULT_SHAPE, accelerator: "kvm" | "tcg" = "tcg", more: Partial<MachineFiles> = {}): string =>
   qemuArguments(shape, accelerator, { ...files, ...more }).join(" ");
 
@@ -54,4 +55,15 @@ test("only a disk among further media can be written", () => {
     "id=drive1,format=raw,readonly=on,file=/r/b,,c -device usb-storage,bus=xhci.0,drive=drive1,bootindex=3",
   );
   expect(words).toContain("id=drive2,format=raw,readonly=off,file=/r/d -device virtio-blk-pci,drive=drive2,bootindex=4");
+});
+
+test("a board of another architecture has its own firmware, TPM and display, and the same everything else", () => {
+  const arm = qemuArguments(DEFAULT_SHAPE, "tcg", { ...files, platform: AARCH64 });
+  expect(arm[0]).toBe("qemu-system-aarch64");
+  expect(arm.join(" ")).toContain("-machine virt,gic-version=3 -accel tcg,thread=multi,tb-size=512 -cpu max,pauth-impdef=on");
+  expect(arm.join(" ")).toContain("readonly=on,file=/usr/share/AAVMF/AAVMF_CODE.secboot.fd");
+  expect(arm.join(" ")).toContain("-device tpm-tis-device,tpmdev=tpm");
+  const common = new Set(qemuArguments(DEFAULT_SHAPE, "tcg", files));
+  const own = arm.filter((word) => !common.has(word));
+  expect(own).toHaveLength(6);
 });

@@ -1,3 +1,5 @@
+import type { Platform } from "./platform.ts";
+
 export type Accelerator = "kvm" | "tcg";
 
 /** What kind of machine: the guest can see all of this, and a fork needs exactly the shape it was frozen with. */
@@ -35,7 +37,7 @@ export interface GuestPeer {
 export interface MachineFiles {
   /** The machine's own directory: sockets and logs are made in it. */
   readonly dir: string;
-  readonly firmwareCode: string;
+  readonly platform: Platform;
   /** The test agent's disk; a machine without it has no port for an agent either. */
   readonly agentDisk?: string;
   /** Puts the serial console on QEMU's own standard input and output (Ctrl-A X ends it) instead of a socket and a log. */
@@ -68,10 +70,11 @@ export const AGENT_DISK = "secai-test";
 
 /** QEMU's command line. Same input, same words: a frozen machine continues only in an identical one. */
 export function qemuArguments(shape: MachineShape, accelerator: Accelerator, files: MachineFiles): string[] {
+  const { platform } = files;
   return [
-    ...["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"],
-    ...(shape.display ? ["-device", "VGA"] : []),
-    ...["-machine", `q35,smm=${shape.secureBoot ? "on" : "off"}`, ...acceleratorArguments(accelerator)],
+    ...[platform.qemu, "-nodefaults", "-no-user-config", "-display", "none"],
+    ...(shape.display ? ["-device", platform.displayDevice] : []),
+    ...[...platform.board(shape.secureBoot), ...acceleratorArguments(accelerator, platform)],
     ...["-smp", String(shape.cpus), "-m", String(shape.memoryMib), "-uuid", MACHINE_UUID],
     ...["-rtc", `base=${shape.clock},clock=host`],
     ...firmwareArguments(shape, files),
@@ -86,15 +89,14 @@ export function qemuArguments(shape: MachineShape, accelerator: Accelerator, fil
   ];
 }
 
-function acceleratorArguments(accelerator: Accelerator): string[] {
-  return accelerator === "kvm" ? ["-accel", "kvm", "-cpu", "host"] : ["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max"];
+function acceleratorArguments(accelerator: Accelerator, { tcgCpu }: Platform): string[] {
+  return accelerator === "kvm" ? ["-accel", "kvm", "-cpu", "host"] : ["-accel", "tcg,thread=multi,tb-size=512", "-cpu", tcgCpu];
 }
 
-function firmwareArguments(shape: MachineShape, files: MachineFiles): string[] {
+function firmwareArguments({ secureBoot }: MachineShape, { dir, platform }: MachineFiles): string[] {
   return [
-    ...(shape.secureBoot ? ["-global", "driver=cfi.pflash01,property=secure,value=on"] : []),
-    ...["-drive", `if=pflash,format=raw,unit=0,readonly=on,file=${files.firmwareCode}`],
-    ...["-drive", `if=pflash,format=raw,unit=1,file=${files.dir}/vars.fd`],
+    ...["-drive", `if=pflash,format=raw,unit=0,readonly=on,file=${platform.firmwareCode(secureBoot)}`],
+    ...["-drive", `if=pflash,format=raw,unit=1,file=${dir}/vars.fd`],
   ];
 }
 
@@ -141,10 +143,10 @@ function terminalArguments(): string[] {
   return ["-chardev", "stdio,id=serial,mux=on,signal=off"];
 }
 
-function tpmArguments({ dir }: MachineFiles): string[] {
+function tpmArguments({ dir, platform }: MachineFiles): string[] {
   return [
     ...["-chardev", `socket,id=tpm,path=${dir}/tpm.sock`, "-tpmdev", "emulator,id=tpm,chardev=tpm"],
-    ...["-device", "tpm-crb,tpmdev=tpm"],
+    ...["-device", `${platform.tpmDevice},tpmdev=tpm`],
   ];
 }
 

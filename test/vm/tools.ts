@@ -1,8 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { type Bind, toolCommand } from "../../pipelines/engine/sandbox.ts";
 import { VmError } from "./errors.ts";
+import { type Platform, platformOf } from "./platform.ts";
 import { startProcess } from "./processes.ts";
 
 export interface ToolOutput {
@@ -24,13 +23,13 @@ const MAX_OUTPUT_BYTES = 64 << 20;
 /** The programs of the machine tool root (QEMU, swtpm, mtools, ...), each in a sandbox that sees only the run directory and the release. */
 export class Tools {
   readonly root: string;
+  /** Of the machines that it runs. */
+  readonly platform: Platform;
   readonly #binds: readonly Bind[];
 
   /** @throws VmError CAPABILITY_MISSING when `root` is no tool root */
   constructor(root: string, runDir: string, releaseDir: string) {
-    if (!existsSync(join(root, "usr/bin/qemu-system-x86_64"))) {
-      throw new VmError("CAPABILITY_MISSING", { expected: "a tool root with QEMU", actual: root });
-    }
+    this.platform = platformOf(root);
     this.root = root;
     this.#binds = [
       { src: releaseDir, dst: RELEASE_INSIDE, writable: false },
