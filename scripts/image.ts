@@ -10,12 +10,13 @@ import type { OutputRef, Plan } from "@secai/pipelines/step";
 import { releaseSummary } from "@secai/pipelines/summary";
 import { type PublishOptions, publish, releaseDirectory } from "./publish-build.ts";
 
-const imageHelp = `secai image [RECIPE] [--all-media] [--engine ENGINE] [--jobs N] [--json]
+const imageHelp = `secai image [RECIPE] [--all-media] [--accept-sizes] [--engine ENGINE] [--jobs N] [--json]
 
 Builds the image of a recipe, predicts its measurements, signs everything and verifies the result. RECIPE: an id or a file; default debian-13.
 The release appears at out/RECIPE/VERSION; steps whose inputs did not change come from the cache. Development keys are made at first use.
 
   --all-media      also what takes longer than an edit should: OVA, OCI layout, installer ISO
+  --accept-sizes   write the sizes of root, extensions, initrd and kernel image to recipes/sizes; later builds may be a tenth larger
   --engine local   in sandboxes of this machine (default)
   --engine dagger  in containers of a Dagger engine: a running session, or the one that the dagger CLI reaches
   --engine auto    dagger when the environment points at one, else local
@@ -51,6 +52,7 @@ interface Arguments {
   readonly engine: EngineName;
   readonly jobs: number | undefined;
   readonly allMedia: boolean;
+  readonly acceptSizes: boolean;
 }
 
 /** What was asked for, or the exit status when there is nothing to do. @throws EngineError ENGINE_UNKNOWN, JOBS_INVALID */
@@ -64,6 +66,7 @@ function parse(args: string[], io: CommandIo, help: string): Arguments | number 
       engine: { type: "string", default: "local" },
       jobs: { type: "string" },
       "all-media": { type: "boolean" },
+      "accept-sizes": { type: "boolean" },
       help: { type: "boolean", short: "h" },
     },
   });
@@ -79,6 +82,7 @@ function parse(args: string[], io: CommandIo, help: string): Arguments | number 
     engine: parseEngineName(values.engine),
     jobs,
     allMedia: values["all-media"] === true,
+    acceptSizes: values["accept-sizes"] === true,
   };
 }
 
@@ -134,6 +138,7 @@ export async function runImage(args: string[], io: CommandIo): Promise<number> {
   if (typeof asked === "number") return asked;
   return await runBuild(asked, io, {
     designation: "dev",
+    acceptSizes: asked.acceptSizes,
     absence: asked.allMedia ? "not an output of this recipe" : "made by secai image --all-media and by secai release build",
   });
 }

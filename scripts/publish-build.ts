@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { canonicalJson } from "@secai/formats/canonical-json";
 import type { Designation } from "@secai/formats/designation";
 import { sha256 } from "@secai/formats/digest";
@@ -11,6 +11,10 @@ import type { Build } from "@secai/pipelines/build";
 import { PipelineError } from "@secai/pipelines/errors";
 import type { CommandIo } from "@secai/pipelines/io";
 import { bytes } from "@secai/pipelines/progress/units";
+import { isBootc } from "@secai/pipelines/recipe/recipe";
+import { SizeError } from "@secai/pipelines/sizes/errors";
+import { measureSizes } from "@secai/pipelines/sizes/measure";
+import { formatSizes, loadSizes, requireAcceptedSizes, sizesPath } from "@secai/pipelines/sizes/sizes";
 import { provenanceOf, releaseFiles } from "@secai/pipelines/statements";
 import { cycloneDxVexOf, lockedPurl, openVexOf } from "@secai/pipelines/vex/documents";
 import { loadWaivers, requireCurrent } from "@secai/pipelines/vex/waivers";
@@ -64,8 +68,39 @@ function checkBudget({ prepared, result }: Build): void {
   }
 }
 
+const sizesFile = (io: CommandIo, recipeId: string) => join(io.top, sizesPath(recipeId));
+
+/** Writes down what the parts weigh, for later builds to be held to. */
+function acceptSizes(made: Build, io: CommandIo): void {
+  const { recipe } = made.prepared.source;
+  if (isBootc(recipe)) return;
+  const file = sizesFile(io, recipe.id);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, formatSizes(measureSizes(made, recipe)));
+}
+
+/**
+ * Parts that grew by more than a tenth since somebody looked are refused by name. A development build of a recipe that nobody has measured
+ * says so and goes on.
+ * @throws SizeError
+ */
+function checkSizes(made: Build, io: CommandIo, designation: PublishOptions["designation"]): void {
+  const { recipe } = made.prepared.source;
+  if (isBootc(recipe)) return;
+  const recorded = loadSizes(sizesFile(io, recipe.id));
+  if (recorded !== undefined) requireAcceptedSizes(recorded, measureSizes(made, recipe));
+  else if (designation === "candidate")
+    throw new SizeError("SIZE_UNRECORDED", { expected: sizesPath(recipe.id), actual: "no such file" });
+  else
+    io.stderr(
+      `nobody has accepted the sizes of ${recipe.id}: secai image ${recipe.id} --accept-sizes writes ${sizesPath(recipe.id)}\n`,
+    );
+}
+
 export interface PublishOptions {
   readonly designation: Exclude<Designation, "stable">;
+  /** Write the sizes of this build down as those that later ones are held to. */
+  readonly acceptSizes?: boolean;
   /** Why a medium that the recipe can have is not in this release. */
   readonly absence: string;
 }
@@ -92,8 +127,10 @@ export async function publish(made: Build, io: CommandIo, options: PublishOption
       ...(commitSha !== undefined && { commitSha }),
     }),
   );
+  if (options.acceptSizes === true) acceptSizes(made, io);
   if (existsSync(dir) && mark.holds(identity)) return { dir, changed: false };
   checkBudget(made);
+  checkSizes(made, io, options.designation);
   const records = releaseFiles(plan, result.records);
   const outputs = [...records].map(([name, { ref }]) => [name, { path: result.pathOf(ref) }] as const);
   const provenance = statementBytes(provenanceOf(made, io.top, options.designation));
