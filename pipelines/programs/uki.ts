@@ -3,6 +3,7 @@
 import { copyFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { efiArchitecture } from "./efi.ts";
+import { requireOwnPrograms } from "./elf-machine.ts";
 import { only, signPe } from "./sign-pe.ts";
 import { readFlags, tool } from "./tool.ts";
 
@@ -26,6 +27,8 @@ const commandLine = `roothash=${rootHash} ${flag("arguments")}`;
 writeFileSync("/tmp/cmdline", commandLine);
 copyFileSync(join(root, "boot", `vmlinuz-${release}`), "/tmp/vmlinuz");
 const architecture = efiArchitecture("/tmp/vmlinuz");
+// Before anything is signed: everything that ships runs on what the kernel runs on.
+requireOwnPrograms(flag("tree"), architecture);
 
 tool("ukify", [
   "build",
