@@ -2,7 +2,10 @@ import { baselineShape } from "@secai/formats/baseline";
 import { dsseBundleShape, messageBundleShape } from "@secai/formats/bundle";
 import { channelShape } from "@secai/formats/channel";
 import { envelopeShape } from "@secai/formats/dsse";
+import { extensionsShape } from "@secai/formats/extensions";
 import { backendRecordShape, gpuBackendsShape } from "@secai/formats/gpu-backends";
+import { gpuQualificationShape } from "@secai/formats/gpu-qualification";
+import { gpuStateShape } from "@secai/formats/gpu-state";
 import { kernelModulesShape } from "@secai/formats/kernel-modules";
 import { keyManifestShape } from "@secai/formats/key-manifest";
 import { manifestShape } from "@secai/formats/manifest";
@@ -37,6 +40,9 @@ export const documents: Readonly<Record<string, { readonly title: string; readon
   "predicate-vsa": { title: "SLSA verification summary v1", shape: vsaShape },
   "predicate-openvex": { title: "OpenVEX 0.2.0", shape: openVexShape },
   "predicate-rebuild": { title: "A rebuild's verdict", shape: rebuildShape },
+  "predicate-gpu-qualification": { title: "A GPU qualification", shape: gpuQualificationShape },
+  "gpu-state": { title: "gpu.json, schema 1", shape: gpuStateShape },
+  extensions: { title: "extensions.json, schema 1", shape: extensionsShape },
   "verify-report": { title: "What secai verify prints with --json", shape: reportShape },
   "verify-policy": { title: "A policy file of secai verify release", shape: verifyPolicyShape },
   "release-diff": { title: "What secai release diff prints with --json", shape: diffReportShape },
