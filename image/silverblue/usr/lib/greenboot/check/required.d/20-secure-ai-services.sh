@@ -2,6 +2,8 @@
 # Every service of the list answers over HTTP, and no unit has failed.
 # bash and not sh: for /dev/tcp, an HTTP client that starts in no time.
 set -u
+# A service that hangs up is a finding, not the end of this script.
+trap '' PIPE
 
 endpoints=/usr/lib/secure-ai/health-endpoints
 # A service that has just been started may still be getting ready: so many seconds in all.
@@ -15,11 +17,12 @@ finding() {
 
 # answers PORT PATH: an HTTP status 200 within 5 s.
 answers() {
-	timeout 5 bash -c '
-		exec 3<> "/dev/tcp/127.0.0.1/$0" || exit 1
-		printf "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%s\r\nConnection: close\r\n\r\n" "$1" "$0" >&3
-		IFS=" " read -r _ status _ <&3
-		[ "$status" = 200 ]' "$1" "$2" 2> /dev/null
+	local status=
+	{ exec 3<> "/dev/tcp/127.0.0.1/$1"; } 2> /dev/null || return 1
+	printf 'GET %s HTTP/1.1\r\nHost: 127.0.0.1:%s\r\nConnection: close\r\n\r\n' "$2" "$1" >&3
+	IFS=" " read -r -t 5 _ status _ <&3
+	exec 3>&-
+	[ "$status" = 200 ]
 }
 
 answers_soon() {
@@ -35,6 +38,10 @@ while read -r name port path; do
 done < "$endpoints" || finding "$endpoints cannot be read"
 
 failed=$(systemctl list-units --state=failed --plain --no-legend --no-pager) || finding "systemctl does not answer"
-[ -z "$failed" ] || finding "failed units: $(printf '%s' "$failed" | while read -r unit _; do printf '%s ' "$unit"; done)"
+if [ -n "$failed" ]; then
+	names=
+	while read -r unit _; do names="$names $unit"; done <<< "$failed"
+	finding "failed units:$names"
+fi
 
 [ "$findings" -eq 0 ]
