@@ -335,7 +335,7 @@ export function extensionSbomStep({ name, lock, gpuBackends, cycloneDx, sourceDa
       cyclonedx: cycloneDx,
       out: "/out",
     },
-    outputs: { sbom: file("/out/image.cdx.json") },
+    outputs: { sbom: file("/out/image.cdx.json"), xml: file("/out/image.cdx.xml") },
     sourceDateEpoch,
   });
 }

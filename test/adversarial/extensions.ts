@@ -18,6 +18,7 @@ async function refuses(test: Test, disk: RawDisk, reason: string): Promise<void>
   expectEqual(refused.map((one) => `${one.name} ${one.reason}`).join(" "), `${VULKAN} ${reason}`, "refused extensions");
   const log = await machine.succeeds("journalctl -b -u secure-ai-extensions.service -o cat --no-pager");
   expectMatch(log, new RegExp(`"extension refused".*"name":"${VULKAN}","code":"${reason}"`), "journal");
+  expectMatch(machine.serial.text(), new RegExp(`SECAI-EXTENSION-REFUSED: ${VULKAN}: ${reason}`), "console");
   await machine.fails(`test -e ${VULKAN_LIBRARY}`);
   expectNone((await machine.run("ls /run/extensions")).stdout, "mounted extensions");
   expectNone(await machine.succeeds("systemctl --failed --plain --no-legend"), "failed units");

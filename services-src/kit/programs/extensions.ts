@@ -32,13 +32,23 @@ const pciDevices = (): readonly PciDevice[] =>
 /** The disk of a partition, from the kernel's own tree: .../block/vda/vda5 */
 const diskOf = (device: string) => basename(dirname(readlinkSync(`${BLOCK}/${device}`)));
 
-function partitions(): readonly BlockPartition[] {
-  return readdirSync(BLOCK).flatMap((device) => {
+/** Undefined for what is no partition, and for a device that went away meanwhile: at first boot the disk is being laid out beside us. */
+function partitionOf(device: string): BlockPartition | undefined {
+  try {
     const label = /^PARTNAME=(.*)$/m.exec(textOf(`${BLOCK}/${device}/uevent`))?.[1];
-    if (label === undefined) return [];
-    return [{ device, disk: diskOf(device), label, bytes: Number(textOf(`${BLOCK}/${device}/size`)) * 512 }];
-  });
+    if (label === undefined) return undefined;
+    return { device, disk: diskOf(device), label, bytes: Number(textOf(`${BLOCK}/${device}/size`)) * 512 };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
 }
+
+const partitions = (): readonly BlockPartition[] =>
+  readdirSync(BLOCK).flatMap((device) => {
+    const partition = partitionOf(device);
+    return partition === undefined ? [] : [partition];
+  });
 
 /** The one disk from which the verified root runs. */
 function rootDisk(): string {
@@ -126,6 +136,17 @@ function writeState(merged: readonly string[], refused: readonly Refused[]): voi
   renameSync(`${STATE}.new`, STATE);
 }
 
+/** Level 2 reaches every console even under "quiet": whoever stands in front of the machine should know why its GPU does nothing. */
+function announce(refused: readonly Refused[]): void {
+  for (const { name, reason } of refused) {
+    try {
+      writeFileSync("/dev/kmsg", `<2>secure-ai: SECAI-EXTENSION-REFUSED: ${name}: ${reason}\n`);
+    } catch (error) {
+      log("warning", "no console", errorFields(error));
+    }
+  }
+}
+
 function mergeWanted(extensions: readonly Extension[]): void {
   const { wanted, refused } = select(extensions, parseChoice(textOf("/proc/cmdline")), pciDevices());
   const [found, disk] = wanted.length === 0 ? [[], ""] : [partitions(), rootDisk()];
@@ -135,6 +156,7 @@ function mergeWanted(extensions: readonly Extension[]): void {
   const merged = unmerged.length === 0 ? ready.map(({ name }) => name) : [];
   const all = [...refused, ...prepared.flatMap(({ refusal }) => (refusal === undefined ? [] : [refusal])), ...unmerged];
   writeState(merged, all);
+  announce(all);
   log(all.length === 0 ? "info" : "error", "extensions", { merged, refused: all });
 }
 
