@@ -12,7 +12,7 @@ const EM_BPF = 247;
 const MACHINE_AT = 18;
 
 /** e_machine of an ELF file, undefined for every other file. */
-function elfMachine(path: string): number | undefined {
+export function elfMachine(path: string): number | undefined {
   const header = Buffer.alloc(MACHINE_AT + 2);
   const descriptor = openSync(path, "r");
   try {

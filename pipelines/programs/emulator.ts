@@ -1,3 +1,6 @@
+import { join } from "node:path";
+import { elfMachine } from "./elf-machine.ts";
+
 /** How the kernel tells a program of an architecture (ELF header: class, byte order, type, machine) and what runs it. */
 interface Emulator {
   readonly program: string;
@@ -36,4 +39,18 @@ export function emulatorCommand(architecture: string): readonly string[] {
   const rule = `:secai-${architecture}:M::${escaped(emulator.magic)}:${escaped(MASK)}:${emulator.program}:OCF`;
   const namespace = ["unshare", "--user", "--mount", "--map-users=all", "--map-groups=all"];
   return [...namespace, "--", "sh", "-c", REGISTER, "sh", rule];
+}
+
+const DEBIAN_NAMES: ReadonlyMap<number | undefined, string> = new Map([
+  [62, "amd64"],
+  [183, "arm64"],
+]);
+
+/** As `emulatorCommand`, for what the programs of a root run on; nothing when that is what this program runs on. */
+export function emulatorFor(root: string): readonly string[] {
+  const machine = elfMachine(join(root, "usr/bin/dpkg"));
+  if (machine === elfMachine(process.execPath)) return [];
+  const architecture = DEBIAN_NAMES.get(machine);
+  if (architecture === undefined) throw new Error(`no emulator for the machine ${machine} of ${root}/usr/bin/dpkg`);
+  return emulatorCommand(architecture);
 }

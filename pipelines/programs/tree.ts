@@ -18,6 +18,7 @@ import {
 import { join } from "node:path";
 import { canonicalJson } from "@secai/formats/canonical-json";
 import { EXTENSION_PARTITION_TYPE, extensionsBytes } from "@secai/formats/extensions";
+import { emulatorFor } from "./emulator.ts";
 import { declared, extensionSlots } from "./extension-slots.ts";
 import { readFlags, tool } from "./tool.ts";
 
@@ -116,7 +117,10 @@ function purge(packages: readonly string[]): void {
   const installed = packages.filter(
     (name) => lstatSync(inTree(`var/lib/dpkg/info/${name}.list`), { throwIfNoEntry: false }) !== undefined,
   );
-  if (installed.length > 0) tool("dpkg", [`--root=${tree}`, "--purge", "--force-depends", "--no-triggers", ...installed]);
+  if (installed.length === 0) return;
+  const dpkg = ["dpkg", `--root=${tree}`, "--purge", "--force-depends", "--no-triggers", ...installed];
+  const [program = "", ...args] = [...emulatorFor(tree), ...dpkg];
+  tool(program, args);
 }
 
 const list = (name: string) =>
