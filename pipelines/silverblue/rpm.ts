@@ -25,9 +25,15 @@ export interface RpmResult {
   readonly stderr: string;
 }
 
+/**
+ * What Debian's rpm has other values for: scripts and lists of users pass through /tmp, which is writable in a sandbox and in the root, and
+ * the users that packages bring are made by systemd-sysusers, which takes its dates from SOURCE_DATE_EPOCH.
+ */
+const MACROS = ["_tmppath /tmp", "__systemd_sysusers /usr/bin/systemd-sysusers"].flatMap((macro) => ["--define", macro]);
+
 /** Runs rpm of the tool root on a root tree; its messages go to the step's log as well. */
 export function rpm(root: string, database: string, args: readonly string[]): RpmResult {
-  const base = ["--root", root, "--dbpath", `/${database}`, "--noplugins"];
+  const base = ["--root", root, "--dbpath", `/${database}`, "--noplugins", ...MACROS];
   const result = spawnSync("rpm", [...base, ...args], {
     encoding: "utf8",
     maxBuffer: MAX_OUTPUT_BYTES,

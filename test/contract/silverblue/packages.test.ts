@@ -54,12 +54,19 @@ test("exactly the locked packages come, what the recipe removes goes, and script
     database: "usr/share/rpm",
     kernel: KERNEL,
     before: 4,
-    after: 4,
-    installed: [{ nevra: "2:added-1.0-1.fc42.x86_64" }, { nevra: "0:library-1.1-1.fc42.x86_64" }],
+    after: 5,
+    installed: [
+      { nevra: "2:added-1.0-1.fc42.x86_64" },
+      { nevra: "0:library-1.1-1.fc42.x86_64" },
+      { nevra: "0:user-of-its-own-1.0-1.fc42.x86_64" },
+    ],
     replaced: ["0:library-1.0-1.fc42.x86_64"],
     removed: ["0:git-core-2.49.0-1.fc42.x86_64"],
   });
   expect(bench.read("good/etc/added.conf")).toBe("configured\n");
+  expect(bench.read("good/etc/passwd")).toMatch(/^tss:x:59:59:TPM:/m);
+  expect(lstatSync(bench.at("good/usr/lib/owned"))).toMatchObject({ uid: 0, gid: 59 });
+  expect(readdirSync(bench.at("good/etc")).filter((name) => /-$|lock/.test(name))).toEqual([]);
   expect(bench.read("good/usr/lib64/library.so")).toBe("new\n");
   expect(lstatSync(bench.at("good/usr/bin/git"), { throwIfNoEntry: false })).toBeUndefined();
   for (const folder of ["tmp", "run", "proc", "dev", "var/cache", "var/log", "var/tmp"])

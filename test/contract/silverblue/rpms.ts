@@ -120,6 +120,14 @@ for name in nftables greenboot-healthcheck; do cp usr/lib/systemd/system/added.s
       "/usr/bin/added\n/usr/lib/systemd/system/*.service\n/usr/lib/systemd/system-preset/50-added.preset\n%ghost /etc/added.conf",
   },
   {
+    name: "user-of-its-own",
+    // What rpm makes of a file in sysusers.d, for which it then asks for the user.
+    head: "AutoReqProv: yes",
+    install:
+      "mkdir -p usr/lib/sysusers.d; printf 'u tss 59 \"TPM\" /dev/null\\n' > usr/lib/sysusers.d/tss.conf; echo x > usr/lib/owned",
+    files: "/usr/lib/sysusers.d/tss.conf\n%attr(0640,root,tss) /usr/lib/owned",
+  },
+  {
     name: "library",
     version: "1.1",
     install: "mkdir -p usr/lib64; echo new > usr/lib64/library.so",
