@@ -63,7 +63,8 @@ function split(word: string): readonly [nevra: string, repository: string] {
 }
 
 /**
- * Packages of the base stay what its signer signed: a solution that would replace or take along one of them is a problem.
+ * A package of the base may become a newer one where something needs that; a solution that would take one along, or put an older in its
+ * place, is a problem.
  * @param remove what was asked to go; each must have been there
  * @throws Error for an answer that is not understood
  */
@@ -81,7 +82,11 @@ export function parseSolution(text: string, remove: readonly string[]): Solution
       const { name } = parseNevra(split(first)[0]);
       if (!remove.includes(name)) problems.push(`${name} of the base would have to go`);
       erase.push(name);
-    } else if (verb === "upgrade" || verb === "downgrade" || verb === "change" || verb === "reinstall" || verb === "obsoleted") {
+    } else if (verb === "upgrade") {
+      // A newer version that something asked for needs; the lock names it like any other.
+      const [nevra, repository] = split(rest.join(" "));
+      install.push({ ...parseNevra(nevra), repository });
+    } else if (["downgrade", "change", "reinstall", "obsoleted"].includes(verb)) {
       problems.push(`${split(first)[0]} of the base would become another: ${rest.join(" ")}`);
     } else if (verb === "problem") {
       if (rest[0] === "info") problems.push(rest.slice(1).join(" "));
