@@ -83,7 +83,11 @@ const commands: Readonly<Record<string, Command>> = {
     summary: "write a verified image to a disk and read it back",
     load: async () => (await import("@secai/release/flash/command")).runFlash,
   },
-  gpu: { summary: "prove that a GPU computes what the CPU computes", load: async () => (await import("./gpu.ts")).runGpuHere },
+  gpu: {
+    summary: "prove that a GPU computes what the CPU computes",
+    sandboxes: "trees",
+    load: async () => (await import("./gpu.ts")).runGpuHere,
+  },
   rebuild: {
     summary: "build a release again from its provenance and sign the verdict",
     sandboxes: true,

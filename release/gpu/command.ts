@@ -1,4 +1,5 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { canonicalJson } from "@secai/formats/canonical-json";
 import { BACKENDS, type Backend } from "@secai/formats/gpu-backends";
@@ -10,6 +11,7 @@ import { KEY_SIGNER_HELP, keySignerOptions, openKeySigner } from "@secai/sign/si
 import { answer, ownSigners, parseOptions } from "../commands/options.ts";
 import { ReleaseError } from "../errors.ts";
 import type { ReleaseIo } from "../gate/io.ts";
+import { writeNpmTree } from "./npm-tree.ts";
 import { type Candidate, candidateOf, compare, type Request } from "./qualify.ts";
 import type { GpuWorld } from "./world.ts";
 
@@ -18,7 +20,8 @@ const help = `secai gpu qualify [--tree DIR]... [--apply]: proves that a GPU of 
 Runs a small model with the image's own libraries on the CPU and on the GPU, each in a process of its own, and compares the tokens. With
 --apply the result is written and signed; an appliance with the same image, GPU and driver accepts it as evidence.
 
-  --tree DIR            a tree of the image or of one of its extensions, as a build leaves it; may be repeated
+  --tree DIR            a tree of the image or of one of its extensions, as a build leaves it; may be repeated (secai gpu trees prints
+                        them). Without it: the npm packages of this checkout, Vulkan only, of which nothing can be signed
   --backend NAME        cuda, rocm or vulkan (default: the best that the image declares for the GPU)
   --tokens N            how many tokens to compare, 8 to ${MAX_PROBE_TOKENS} (default: 64)
   --out DIR             where the statement goes (default: out/gpu)
@@ -29,6 +32,7 @@ Who signs; default: this user's release key:
 ${KEY_SIGNER_HELP}
 
 Examples:
+  secai gpu qualify
   secai gpu qualify --tree image-tree --tree extension-cuda
   secai gpu qualify --tree image-tree --tree extension-cuda --apply
 
@@ -50,16 +54,35 @@ const options = {
 } as const;
 type Values = ReturnType<typeof parseOptions<typeof options>>["values"];
 
-/** `secai gpu`. @throws QualifyError, ReleaseError, SignError, FormatError */
+/** `secai gpu qualify`. @throws QualifyError, ReleaseError, SignError, FormatError */
 export async function runGpu(args: readonly string[], io: ReleaseIo, world: GpuWorld): Promise<number> {
   const { values, positionals } = parseOptions(args, options);
   if (values.help === true) {
     io.stdout(help);
     return 0;
   }
-  if (positionals.length !== 1 || positionals[0] !== "qualify")
-    throw new ReleaseError("RELEASE_USAGE", { expected: "secai gpu qualify", actual: positionals.join(" ") || "nothing" });
-  const request = requestFrom(values);
+  if (positionals.length > 0)
+    throw new ReleaseError("RELEASE_USAGE", { expected: "options only", actual: positionals.join(" ") });
+  const asked = requestFrom(values);
+  if (values.apply === true && asked.trees.length === 0)
+    throw new ReleaseError("RELEASE_USAGE", { expected: "--tree with --apply", actual: "a checkout without an image" });
+  return await withTrees(asked, world, (request) => qualify(request, values, io, world));
+}
+
+/** What a run is over: the trees that were named, or one of npm's packages that is gone afterwards. */
+async function withTrees(asked: Request, world: GpuWorld, work: (request: Request) => Promise<number>): Promise<number> {
+  // Where there is no GPU, nothing needs copying to say so.
+  if (asked.trees.length > 0 || world.devices().length === 0) return await work(asked);
+  const tree = await mkdtemp(join(tmpdir(), "secai-npm-tree-"));
+  try {
+    await writeNpmTree(world.modules, tree);
+    return await work({ ...asked, trees: [tree] });
+  } finally {
+    await rm(tree, { recursive: true, force: true });
+  }
+}
+
+async function qualify(request: Request, values: Values, io: ReleaseIo, world: GpuWorld): Promise<number> {
   const candidate = await candidateOf(request, world);
   io.stderr(`${lineOf(candidate)}\n`);
   // Before the run: whoever may not sign learns it at once.

@@ -70,6 +70,7 @@ function worldOf({ devices = [rtx], declared = declare(["cpu", "cuda", "vulkan"]
     locate: (trees, path) => trees.map((one) => join(one, path)).find((full) => existsSync(full)),
     probe: async ({ backend }) => (backend === "cpu" ? (cpu ?? ran("cpu")) : (gpu ?? ran(backend))),
     model: () => Buffer.from("a model"),
+    modules: "node_modules",
     kernel: "6.12.107",
     now: () => new Date(0),
   };

@@ -19,6 +19,8 @@ export interface ProbeOrder {
 /** What qualifying needs of the machine that it runs on, and of the programs of the appliance. */
 export interface GpuWorld {
   readonly devices: () => readonly UsableDevice[];
+  /** A node_modules folder with the packages that runtimes come from. */
+  readonly modules: string;
   /** The declaration of backends in the first tree that has one, and its bytes. */
   readonly declared: (
     trees: readonly string[],

@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { sha256 } from "@secai/formats/digest";
 import { type Probe, type ProbeReport, parseProbe, parseProbeReport } from "@secai/formats/gpu-probe";
 import { tinyModelBytes } from "@secai/gpu/tiny-model";
+import { writeNpmTree } from "@secai/release/gpu/npm-tree";
 import { afterAll, beforeAll, describe, test } from "vitest";
-import { writeTree } from "./tree.ts";
 
 // The probe over the runtime that images carry: the CPU for real, Vulkan through Mesa's renderer for the CPU, and every way in which a
 // library can be unusable.
@@ -19,10 +19,10 @@ const CPU_TOKENS = 40;
 
 let folder = "";
 let tree = "";
-beforeAll(() => {
+beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "secai-probe-"));
   tree = join(folder, "tree");
-  writeTree(tree);
+  await writeNpmTree(join(TOP, "node_modules"), tree);
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 

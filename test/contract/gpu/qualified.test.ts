@@ -9,6 +9,7 @@ import { type BackendEntry, type GpuBackends, gpuBackendsBytes } from "@secai/fo
 import type { GpuState } from "@secai/formats/gpu-state";
 import { GPU_QUALIFICATION_PREDICATE } from "@secai/formats/uris";
 import { detect } from "@secai/gpu/detect";
+import { loadDeclared, locate } from "@secai/gpu/layout";
 import {
   declaredBackends,
   declaredExtensions,
@@ -18,6 +19,8 @@ import {
   reportOf,
   rtx,
 } from "@secai/gpu/machine.test-data";
+import { probeApart } from "@secai/gpu/run-probes";
+import { tinyModelBytes } from "@secai/gpu/tiny-model";
 import { runGpu } from "@secai/release/gpu/command";
 import type { GpuWorld } from "@secai/release/gpu/world";
 import { runVerify } from "@secai/verify/command";
@@ -70,6 +73,7 @@ function world(tree: string): GpuWorld {
     locate: (_trees, path) => join(tree, path),
     probe: async ({ backend }) => ran(backend, tokens, backend === "cpu" ? "CPU" : "NVIDIA GeForce RTX 4090"),
     model: () => Buffer.from("a model"),
+    modules: "node_modules",
     kernel: "6.12.107",
     now: () => new Date(Date.UTC(2026, 0, 1)),
   };
@@ -98,7 +102,7 @@ beforeAll(async () => {
   const key = makeKey("release");
   tree = makeTree();
   const { io } = recorder();
-  const args = ["qualify", "--tree", tree, "--tokens", "8", "--signing-key", key, "--out", join(folder, "out")];
+  const args = ["--tree", tree, "--tokens", "8", "--signing-key", key, "--out", join(folder, "out")];
   assert.equal(await runGpu(args, io, world(tree)), 0);
   assert.deepEqual(readdirSync(folder).includes("out"), false, "a dry run writes nothing");
   assert.equal(await runGpu([...args, "--apply"], io, world(tree)), 0);
@@ -111,6 +115,11 @@ async function verify(key: string): Promise<number> {
   const file = bundle.slice(0, -".sigstore.json".length);
   return await runVerify(["file", file, "--key", join(folder, `${key}.pub`), "--type", GPU_QUALIFICATION_PREDICATE], io);
 }
+
+test("nothing is signed about what is no image", async () => {
+  const { io } = recorder();
+  await assert.rejects(runGpu(["--apply"], io, world(tree)), { code: "RELEASE_USAGE" });
+});
 
 test("secai verify file accepts it with the key that signed, and with no other", async () => {
   assert.equal(await verify("release"), 0);
@@ -214,6 +223,29 @@ describe("a machine does not call its GPU qualified", () => {
       assert.match(qualified_reason, reason);
     });
   }
+});
+
+test("a GPU that the packages of npm find nothing of is not called right", async () => {
+  const { io } = recorder();
+  const program = join(TOP, "services-src/gpu/programs/probe.ts");
+  const claimed: GpuWorld = {
+    ...world(tree),
+    devices: () =>
+      world(tree)
+        .devices()
+        .map((device) => ({ ...device, backends: ["vulkan"] })),
+    modules: join(TOP, "node_modules"),
+    declared: (trees) => loadDeclared({ roots: trees }),
+    locate: (trees, path) => locate({ roots: trees }, path),
+    probe: ({ backend, trees, model, tokens: count }) => {
+      const roots = trees.flatMap((root) => ["--root", root]);
+      // No driver: whatever this machine has, there is no device.
+      const env = { PATH: process.env.PATH, VK_DRIVER_FILES: "/nowhere.json" };
+      return probeApart({ argv: [program], env }, backend, [...roots, "--model", model, "--tokens", String(count)]);
+    },
+    model: tinyModelBytes,
+  };
+  await assert.rejects(runGpu(["--tokens", "8"], io, claimed), { code: "GPU_NOT_RUN" });
 });
 
 test("on a machine without a GPU the command says so by name", () => {
