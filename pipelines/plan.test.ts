@@ -25,9 +25,18 @@ const lock: Lock = {
   schema: 1,
   recipe: "debian-13",
   architecture: "amd64",
-  requested: { image: ["systemd"], build: ["mmdebstrap"], machine: ["qemu-system-x86"] },
+  requested: { image: ["systemd"], build: ["mmdebstrap"], machine: ["qemu-system-x86"], "extension.vulkan": ["libvulkan1"] },
   archives: [],
-  roots: { image: [locked("systemd")], build: [locked("mmdebstrap")], machine: [locked("qemu-system-x86")] },
+  roots: {
+    image: [locked("systemd")],
+    build: [locked("mmdebstrap")],
+    machine: [locked("qemu-system-x86")],
+    "extension.vulkan": [locked("libvulkan1")],
+  },
+  npm: ["linux-x64", "linux-x64-vulkan"].map((name) => ({
+    ...{ name: `@node-llama-cpp/${name}`, version: "3.22.1", path: `@node-llama-cpp/${name}/-/${name}-3.22.1.tgz` },
+    ...{ size: 1000, sha256: sha256(name), integrity: "sha512-x" },
+  })),
 };
 
 const certificates = { "PK.crt": "PK", "KEK.crt": "KEK", "db.crt": "db", "pcr.pub": "pcr", guid: "guid" };
@@ -85,7 +94,10 @@ describe("plan", () => {
 
   test("gives a network to fetch steps and to nothing else", async () => {
     const { steps } = await makePlan();
-    expect(steps.filter((step) => step.network === "fetch").map(({ kind }) => kind)).toEqual(["fetch", "fetch"]);
+    const fetches = steps.filter((step) => step.network === "fetch");
+    expect(fetches.map(({ kind, id }) => `${kind} ${id}`).toSorted()).toEqual(
+      ["fetch.build", "fetch.extension.vulkan", "fetch.image", "fetch.npm"].map((id) => `fetch ${id}`),
+    );
     expect(steps.filter((step) => step.kind === "exec").every((step) => step.network === "none")).toBe(true);
   });
 

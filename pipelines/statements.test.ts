@@ -74,7 +74,7 @@ const dependenciesIn = (statement = provenance()) => parseProvenance(statement).
 
 /** What a build must have read, from lock, plan and repository, not from records. */
 function expectedNames(): string[] {
-  const debs = [...lock.roots.image, ...lock.roots.build].map(({ path }) => path.slice(path.lastIndexOf("/") + 1));
+  const debs = [...lockedDebs(), ...(lock.npm ?? [])].map(({ path }) => path.slice(path.lastIndexOf("/") + 1));
   const texts = made.steps.flatMap((step) =>
     step.kind === "exec"
       ? Object.entries(step.inputs).flatMap(([path, { kind }]) => (kind === "text" ? [`text:${step.id}:${path}`] : []))
@@ -91,6 +91,9 @@ function expectedNames(): string[] {
   ].sort();
 }
 
+/** Of every root but the one for machines, which no image is made of. */
+const lockedDebs = () => Object.entries(lock.roots).flatMap(([root, packages]) => (root === "machine" ? [] : packages));
+
 describe("resolved dependencies", () => {
   test("are what locks, sources, modules, programs, keys and commit say, in names and number, and nothing else", () => {
     const names = dependenciesIn().map(({ name }) => name);
@@ -99,7 +102,7 @@ describe("resolved dependencies", () => {
 
   test("carry the lock's digest and a package URL for every Debian package", () => {
     const packages = new Map(dependenciesIn().map(({ name, uri, digest }) => [name, { uri, sha256: digest.sha256 }]));
-    for (const { name, version, architecture, path, sha256: digest } of [...lock.roots.image, ...lock.roots.build]) {
+    for (const { name, version, architecture, path, sha256: digest } of lockedDebs()) {
       const found = packages.get(path.slice(path.lastIndexOf("/") + 1));
       expect(found?.sha256, name).toBe(digest);
       const url = `pkg:deb/debian/${encodeURIComponent(name)}@`;

@@ -164,20 +164,21 @@ const tamperings: readonly Tampering[] = [
     id: "extension",
     what: "a folder is merged over /usr beside the release's extensions",
     script: `${extensionTree("/run/extensions/evil", "evil")} && systemd-sysext refresh --no-reload && test -e /usr/bin/evil`,
-    // What runs came from below the merge that is gone.
-    fails: ["runtime.extensions", "runtime.processes"],
+    // What runs came from below the merge that is gone, and services keep that in their view.
+    fails: ["runtime.extensions", "runtime.mounts", "runtime.processes"],
   },
   {
     id: "extension-state",
     what: "an extension that root left on /var is merged",
     script: `${extensionTree("/var/lib/extensions/evil", "evil")} && systemd-sysext refresh --no-reload && test -e /usr/bin/evil`,
-    fails: ["runtime.extensions", "runtime.processes"],
+    fails: ["runtime.extensions", "runtime.mounts", "runtime.processes"],
   },
   {
     id: "extension-replaced",
     what: "a folder under the name of the release's extension is merged in its place",
     script: `systemd-sysext unmerge --no-reload && umount /run/extensions/vulkan && ${extensionTree("/run/extensions/vulkan", "vulkan")} && systemd-sysext merge --no-reload && test -e /usr/bin/evil`,
-    fails: ["runtime.extensions", "runtime.processes"],
+    // Its backend is missing, too.
+    fails: ["runtime.bundles", "runtime.extensions", "runtime.mounts", "runtime.processes"],
   },
   {
     id: "swap",
