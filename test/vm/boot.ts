@@ -99,9 +99,9 @@ function stateDirectory(release: Release): string {
   return join(top, "test-results", "boot", `${recipe}-${version}-${digest}`);
 }
 
-/** @throws VmError CAPABILITY_MISSING */
-function machineToolRoot(): string {
-  const argv = ["scripts/secai.ts", "tools", "machine", "--path"];
+/** The tool root of the release's own recipe has the machines that it runs on. @throws VmError CAPABILITY_MISSING */
+function machineToolRoot(release: Release): string {
+  const argv = ["scripts/secai.ts", "tools", "machine", "--path", "--recipe", release.manifest().recipe];
   const child = spawnSync(process.execPath, argv, { cwd: top, stdio: ["ignore", "pipe", "inherit"], encoding: "utf8" });
   const path = child.stdout.trim().split("\n").at(-1) ?? "";
   if (child.status === 0 && path !== "") return path;
@@ -112,7 +112,7 @@ async function boot(options: BootOptions): Promise<void> {
   const release = loadRelease(options.release ?? newestRelease(join(top, "out")));
   const stateDir = stateDirectory(release);
   if (options.fresh) await rm(stateDir, { recursive: true, force: true });
-  const toolRoot = options.toolRoot ?? process.env.SECAI_TOOL_ROOT ?? machineToolRoot();
+  const toolRoot = options.toolRoot ?? process.env.SECAI_TOOL_ROOT ?? machineToolRoot(release);
   const { accelerator, ...rest } = options;
   const machine = { ...rest, release, stateDir, toolRoot, ...(accelerator === undefined ? {} : { accelerator }) };
   await runOnTerminal(machine, (start) => {
