@@ -19,8 +19,10 @@ import {
 import { dirname, join, relative } from "node:path";
 import { canonicalJson } from "@secai/formats/canonical-json";
 import { extensionsBytes } from "@secai/formats/extensions";
+import { parseBackendRecord } from "@secai/formats/gpu-backends";
+import { RECORD_FILE } from "../backends/record.ts";
 import { ExtensionError } from "../extension/errors.ts";
-import { missingLinks, parseReadelf } from "../extension/libraries.ts";
+import { type ElfFile, missingLinks, parseReadelf } from "../extension/libraries.ts";
 import { debFiles, unpackDebs, writeDatabase } from "../extension/packages.ts";
 import {
   type Entry,
@@ -80,7 +82,7 @@ function addBackends(): readonly string[] {
     const to = `usr/lib/secure-ai/backends/${backend}`;
     folder(to);
     for (const file of readdirSync(join(from, backend)).sort()) {
-      if (file === "backend.json") continue;
+      if (file === RECORD_FILE) continue;
       writeFileSync(join(tree, to, file), readFileSync(join(from, backend, file)));
       chmodSync(join(tree, to, file), 0o644);
     }
@@ -94,6 +96,16 @@ function isElf({ path, stat }: Entry): boolean {
   );
 }
 
+/** What backends need by the word of their steps: also libraries that they open by name, which no table in their files lists. */
+function declaredNeeds(): readonly ElfFile[] {
+  const from = flag("backends");
+  const names = from === "" || !existsSync(from) ? [] : readdirSync(from).sort();
+  return names.map((name) => {
+    const { libraries } = parseBackendRecord(readFileSync(join(from, name, RECORD_FILE)));
+    return { path: `usr/lib/secure-ai/backends/${name}/${RECORD_FILE}`, soname: undefined, needed: libraries };
+  });
+}
+
 /** Makes what scripts and ldconfig would have made. Returns the links by the file they lead to, absolute. */
 function linkLibraries(): ReadonlyMap<string, readonly string[]> {
   const entries = entriesOf(tree);
@@ -103,7 +115,7 @@ function linkLibraries(): ReadonlyMap<string, readonly string[]> {
   const available = new Set(
     [loaderFolder, "usr/lib", "usr/lib64"].flatMap((at) => (existsSync(join(root, at)) ? readdirSync(join(root, at)) : [])),
   );
-  const links = missingLinks(files, loaderFolder, available, new Set(entries.map(({ path }) => path)));
+  const links = missingLinks([...files, ...declaredNeeds()], loaderFolder, available, new Set(entries.map(({ path }) => path)));
   const made = new Map<string, string[]>();
   for (const { path, target } of links) {
     folder(dirname(path));
