@@ -3,6 +3,7 @@ import { attestationScenarios } from "./attestation.ts";
 import { bootScenarios } from "./boot.ts";
 import { containerScenarios } from "./container.ts";
 import { extensionScenarios } from "./extensions.ts";
+import { gpuScenarios } from "./gpu.ts";
 import { hardeningScenarios } from "./hardening.ts";
 import { kernelModuleScenarios } from "./kernel-modules.ts";
 import { networkScenarios } from "./network.ts";
@@ -18,6 +19,7 @@ await suiteMain("acceptance", [
   ...hardeningScenarios,
   ...extensionScenarios,
   ...kernelModuleScenarios,
+  ...gpuScenarios,
   ...policyEngineScenarios,
   ...restartScenarios,
   ...containerScenarios,

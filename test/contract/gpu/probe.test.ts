@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { execFileSync, spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, globSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sha256 } from "@secai/formats/digest";
@@ -101,62 +101,51 @@ test("a system without a declaration has nothing to probe, and one without a run
   assert.match(probe(["--backend", "cpu", "--root", empty]).reason, /declares no such backend/);
 });
 
-/** The image's distribution with Mesa's drivers: what libraries a machine with a merged Vulkan extension has. */
-function vulkanRoot(): string {
-  const root = process.env.SECAI_TOOL_ROOT ?? "";
-  if (!existsSync(join(root, "usr/share/vulkan/icd.d/lvp_icd.json")) || !existsSync(join(root, "usr/bin/node")))
-    throw new Error("SECAI_TOOL_ROOT names no tool root with Node and mesa-vulkan-drivers: run `npm run test:contract`");
-  return root;
+/** Root and Vulkan extension of the image, from the cache or built: the very files that a machine has. */
+function imageTrees(): readonly [root: string, vulkan: string] {
+  const command = [join(TOP, "scripts/secai.ts"), "gpu", "trees", "debian-13"];
+  const trees = execFileSync(process.execPath, command, { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] })
+    .trimEnd()
+    .split("\n");
+  const root = trees.find((path) => existsSync(join(path, "usr/libexec/secure-ai/secai-gpu-probe.mjs")));
+  const vulkan = trees.find((path) => existsSync(join(path, "usr/share/vulkan/icd.d/lvp_icd.json")));
+  if (root === undefined || vulkan === undefined) throw new Error(`no root and no Vulkan extension among ${trees.join(", ")}`);
+  return [root, vulkan];
 }
 
-/** The probe's own program on the distribution's libraries; only the renderer for the CPU is offered. */
-function probeInRoot(args: readonly string[], programs: string, env: Readonly<Record<string, string>> = {}): Buffer {
-  const root = vulkanRoot();
-  const binds = ["--ro-bind", join(root, "usr"), "/usr", "--ro-bind", join(root, "etc"), "/etc"];
-  const links = ["lib", "lib64", "bin"].flatMap((name) => ["--symlink", `usr/${name}`, `/${name}`]);
-  const places = [
-    "--dev",
-    "/dev",
-    "--proc",
-    "/proc",
-    "--tmpfs",
-    "/tmp",
-    "--bind",
-    folder,
-    folder,
-    "--ro-bind",
-    programs,
-    "/programs",
-  ];
-  const variables = Object.entries({ VK_DRIVER_FILES: "/usr/share/vulkan/icd.d/lvp_icd.json", ...env });
-  const set = variables.flatMap(([name, value]) => ["--setenv", name, value]);
-  const node = ["/usr/bin/node", "--jitless", "--no-expose-wasm", "--disallow-code-generation-from-strings"];
-  const command = [
-    ...binds,
-    ...links,
-    ...places,
-    "--unshare-all",
-    "--clearenv",
-    ...set,
-    "--",
-    ...node,
-    "/programs/secai-gpu-probe.mjs",
-  ];
-  return execFileSync("bwrap", [...command, ...args, "--root", tree], {
-    stdio: ["ignore", "pipe", "ignore"],
-    maxBuffer: 1 << 22,
-  });
-}
-
-describe("on the image's distribution and its Node, with Mesa", () => {
-  let programs = "";
+describe("on the image's Node, with its runtime and its Vulkan extension", () => {
+  let [image, vulkan] = ["", ""];
   beforeAll(() => {
-    programs = join(folder, "programs");
-    bundle(join(programs, "secai-gpu-probe.mjs"));
+    [image, vulkan] = imageTrees();
   });
+
+  /** As the unit starts it, with Mesa's renderer for the CPU as the only driver. The extension lies beside the root instead of over it. */
+  function probeInImage(args: readonly string[], driver = "/extension/usr/share/vulkan/icd.d/lvp_icd.json"): Buffer {
+    const [library] = globSync("usr/lib/*-linux-gnu", { cwd: vulkan });
+    const binds = [
+      "--ro-bind",
+      join(image, "usr"),
+      "/usr",
+      "--ro-bind",
+      join(image, "etc"),
+      "/etc",
+      "--ro-bind",
+      vulkan,
+      "/extension",
+    ];
+    const links = ["lib", "lib64", "bin"].flatMap((name) => ["--symlink", `usr/${name}`, `/${name}`]);
+    const places = ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--unshare-all", "--clearenv"];
+    const set = ["--setenv", "VK_DRIVER_FILES", driver, "--setenv", "LD_LIBRARY_PATH", `/extension/${library}`];
+    const node = ["/usr/bin/node", "--jitless", "--no-expose-wasm", "--disallow-code-generation-from-strings"];
+    const program = ["/usr/libexec/secure-ai/secai-gpu-probe.mjs", "--root", "/", "--root", "/extension"];
+    return execFileSync("bwrap", [...binds, ...links, ...places, ...set, "--", ...node, ...program, ...args], {
+      stdio: ["ignore", "pipe", "ignore"],
+      maxBuffer: 1 << 22,
+    });
+  }
 
   test("a software renderer is never taken for a GPU", () => {
-    const { model, probes }: ProbeReport = parseProbeReport(probeInRoot(["--all"], programs));
+    const { model, probes }: ProbeReport = parseProbeReport(probeInImage(["--all"]));
     assert.equal(model.sha256, sha256(tinyModelBytes()));
     assert.deepEqual(
       probes.map(({ backend, outcome, devices }) => [backend, outcome, devices]),
@@ -168,28 +157,16 @@ describe("on the image's distribution and its Node, with Mesa", () => {
   });
 
   test("without a driver the library still loads, and no device is listed", () => {
-    const out = probeInRoot(["--backend", "vulkan"], programs, { VK_DRIVER_FILES: "/nowhere.json" });
-    assert.equal(parseProbe(out).outcome, "no device");
+    assert.equal(parseProbe(probeInImage(["--backend", "vulkan"], "/nowhere.json")).outcome, "no device");
   });
 
   test("Vulkan computes the very tokens of the CPU, with the weights in the device's memory", () => {
-    const [cpu, vulkan] = ["cpu", "vulkan"].map((name) =>
-      parseProbe(probeInRoot(["--backend", name, "--software", "--tokens", "24"], programs)),
-    );
-    assert.equal(vulkan?.outcome, "ran", vulkan?.reason);
-    assert.match(vulkan?.device ?? "", /llvmpipe/);
-    assert.equal(vulkan?.software, true);
-    assert.ok((vulkan?.deviceBytes ?? 0) > 300_000);
-    assert.deepEqual(vulkan?.tokens, cpu?.tokens);
+    const run = (name: string) => parseProbe(probeInImage(["--backend", name, "--software", "--tokens", "24"]));
+    const [cpu, gpu] = [run("cpu"), run("vulkan")];
+    assert.equal(gpu.outcome, "ran", gpu.reason);
+    assert.match(gpu.device ?? "", /llvmpipe/);
+    assert.equal(gpu.software, true);
+    assert.ok((gpu.deviceBytes ?? 0) > 300_000);
+    assert.deepEqual(gpu.tokens, cpu.tokens);
   });
 });
-
-/** As the image has it: one file for Node 20. */
-function bundle(out: string): void {
-  const packages = { "@secai/gpu": "services-src/gpu", "@secai/kit": "services-src/kit", "@secai/formats": "attest/formats" };
-  const alias = Object.entries(packages).map(([name, path]) => `--alias:${name}=${join(TOP, path)}`);
-  const esbuild = join(TOP, `node_modules/@esbuild/linux-${process.arch}/bin/esbuild`);
-  const form = ["--bundle", "--platform=node", "--format=esm", "--target=node20", "--log-level=warning"];
-  execFileSync(esbuild, [PROBE, ...form, ...alias, `--outfile=${out}`]);
-  assert.ok(readFileSync(out).length > 10_000);
-}
