@@ -5,7 +5,8 @@ import { sha256 } from "../../../attest/formats/digest.ts";
 import { exampleManifestFacts } from "../../../attest/formats/example.test-data.ts";
 import { buildManifest, manifestBytes } from "../../../attest/formats/manifest.ts";
 import { escapePath } from "../../../pipelines/silverblue/units.ts";
-import { top } from "../../../scripts/house/tree.ts";
+import { fencedCommands } from "../../../scripts/house/doc-page.ts";
+import { readRepositoryFile, top } from "../../../scripts/house/tree.ts";
 import { Bench } from "./bench.ts";
 import { type Answers, DIGEST, deployment, greenbootScripts, makeMachine, onMachine, REPOSITORY, status } from "./machine.ts";
 
@@ -122,18 +123,15 @@ describe("secai-update", () => {
   const stage = (...more: readonly string[]) => ["stage", "/release", "--key-manifest", "/keys.json", ...more];
 
   /** What the adapter reads of a release once the verifier has accepted it. */
-  function release(version: string, change: (index: string) => string = (index) => index): void {
+  function release(version: string, change: (index: string) => string = (index) => index, folder = "machine/release"): void {
     const index = JSON.stringify({
       schemaVersion: 2,
       manifests: [{ mediaType: "application/vnd.oci.image.manifest.v1+json", digest: DIGEST, size: 1 }],
     });
-    bench.write("machine/release/oci/index.json", change(index));
+    bench.write(`${folder}/oci/index.json`, change(index));
     const others = exampleManifestFacts.files.filter(({ name }) => !name.startsWith("oci/"));
     const files = [...others, { name: "oci/index.json", sha256: sha256(index), size: index.length }];
-    bench.write(
-      "machine/release/RELEASE_MANIFEST.json",
-      manifestBytes(buildManifest({ ...exampleManifestFacts, version, files })),
-    );
+    bench.write(`${folder}/RELEASE_MANIFEST.json`, manifestBytes(buildManifest({ ...exampleManifestFacts, version, files })));
     bench.write("machine/usr/lib/os-release", "ID=fedora\nIMAGE_ID=secai-os\nIMAGE_VERSION=1.0.0\n");
   }
 
@@ -185,6 +183,22 @@ describe("secai-update", () => {
       "DEPLOYMENT_UNSIGNED",
     );
     expect(update(["rollback", "--apply"]).output).toContain("DEPLOYMENT_STATUS");
+  });
+
+  test("every command of the guide does what the guide says", () => {
+    const commands = fencedCommands(readRepositoryFile("docs/guides/silverblue.md")).filter(({ text }) =>
+      text.startsWith("node "),
+    );
+    expect(commands.map(({ text }) => text.split(" ")[2])).toEqual(["booted", "stage", "stage", "rollback"]);
+    release("1.1.0", (index) => index, "machine/run/media/release");
+    for (const { text } of commands) {
+      const [, program = "", ...args] = text.split(" ");
+      const ended = onMachine(bench, ["/usr/bin/node", program, ...args], {
+        status: status({ booted: deployment(), rollback: deployment() }),
+      });
+      expect({ text, status: ended.status }).toEqual({ text, status: 0 });
+      expect(ended.asked.includes("switch"), text).toBe(text.includes("--apply"));
+    }
   });
 
   for (const args of [[], ["apply"], ["stage", "/release"], ["booted", "x"], ["booted", "--force"], ["rollback", "now"]])
