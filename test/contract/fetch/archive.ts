@@ -9,6 +9,8 @@ export interface TestPackage {
   readonly version: string;
   readonly essential?: boolean;
   readonly depends?: string;
+  /** "all" when absent. */
+  readonly architecture?: string;
 }
 
 export interface TestKey {
@@ -55,17 +57,17 @@ async function buildPackage(
   directory: string,
   spec: TestPackage,
 ): Promise<{ readonly path: string; readonly bytes: Buffer; readonly control: string }> {
-  const { name, version, essential, depends } = spec;
+  const { name, version, essential, depends, architecture = "all" } = spec;
   const control = [
     `Package: ${name}`,
     `Version: ${version}`,
-    "Architecture: all",
+    `Architecture: ${architecture}`,
     "Maintainer: Test <test@test.invalid>",
     ...(essential === true ? ["Essential: yes"] : []),
     ...(depends === undefined ? [] : [`Depends: ${depends}`]),
     `Description: test package ${name}`,
   ].join("\n");
-  const tree = join(directory, `${name}-tree`);
+  const tree = join(directory, `${name}-${architecture}-tree`);
   await mkdir(join(tree, "DEBIAN"), { recursive: true });
   await mkdir(join(tree, "usr/share", name), { recursive: true });
   await writeFile(join(tree, "DEBIAN/control"), `${control}\n`);
@@ -74,18 +76,23 @@ async function buildPackage(
   await must("dpkg-deb", ["--root-owner-group", "-Znone", "--build", tree, file], { SOURCE_DATE_EPOCH: "1700000000" });
   const bytes = await readFile(file);
   await rm(tree, { recursive: true });
-  return { path: `pool/main/${name}/${name}_${version.replace(/^[0-9]+:/, "")}_all.deb`, bytes, control };
+  return { path: `pool/main/${name}/${name}_${version.replace(/^[0-9]+:/, "")}_${architecture}.deb`, bytes, control };
 }
 
 export interface ArchiveSpec {
   readonly suite: string;
   readonly packages: readonly TestPackage[];
   readonly key: TestKey;
+  /** Those with an index; amd64 alone when absent. */
+  readonly architectures?: readonly string[];
   readonly date?: Date;
   readonly validUntil?: Date;
 }
 
-function releaseText({ suite, date = new Date(), validUntil }: ArchiveSpec, files: ReadonlyMap<string, Uint8Array>): string {
+function releaseText(
+  { suite, date = new Date(), validUntil, architectures = ["amd64"] }: ArchiveSpec,
+  files: ReadonlyMap<string, Uint8Array>,
+): string {
   const lines = [...files].map(([path, bytes]) => ` ${sha256(bytes)} ${bytes.length} ${path}`);
   return [
     "Origin: Test",
@@ -93,7 +100,7 @@ function releaseText({ suite, date = new Date(), validUntil }: ArchiveSpec, file
     `Codename: ${suite}`,
     `Date: ${date.toUTCString().replace("GMT", "UTC")}`,
     ...(validUntil === undefined ? [] : [`Valid-Until: ${validUntil.toUTCString().replace("GMT", "UTC")}`]),
-    "Architectures: amd64",
+    `Architectures: ${architectures.join(" ")}`,
     "Components: main",
     "SHA256:",
     ...lines,
@@ -113,17 +120,20 @@ export async function clearSign(directory: string, text: string, { home }: TestK
 /** A whole, really signed archive: every file by its path below the root. */
 export async function buildArchive(directory: string, spec: ArchiveSpec): Promise<Map<string, Uint8Array>> {
   const files = new Map<string, Uint8Array>();
-  const stanzas: string[] = [];
+  const stanzas: { readonly architecture: string; readonly text: string }[] = [];
   for (const one of spec.packages) {
     const { path, bytes, control } = await buildPackage(directory, one);
     files.set(path, bytes);
-    stanzas.push(`${control}\nFilename: ${path}\nSize: ${bytes.length}\nSHA256: ${sha256(bytes)}\n`);
+    const text = `${control}\nFilename: ${path}\nSize: ${bytes.length}\nSHA256: ${sha256(bytes)}\n`;
+    stanzas.push({ architecture: one.architecture ?? "all", text });
   }
-  const index = Buffer.from(stanzas.join("\n"));
-  const listed = new Map<string, Uint8Array>([
-    ["main/binary-amd64/Packages", index],
-    ["main/binary-amd64/Packages.gz", gzipSync(index)],
-  ]);
+  const listed = new Map<string, Uint8Array>();
+  for (const name of spec.architectures ?? ["amd64"]) {
+    const own = stanzas.filter(({ architecture }) => architecture === "all" || architecture === name);
+    const index = Buffer.from(own.map(({ text }) => text).join("\n"));
+    listed.set(`main/binary-${name}/Packages`, index);
+    listed.set(`main/binary-${name}/Packages.gz`, gzipSync(index));
+  }
   const folder = `dists/${spec.suite}`;
   for (const [path, bytes] of listed) files.set(`${folder}/${path}`, bytes);
   files.set(`${folder}/InRelease`, await clearSign(directory, releaseText(spec, listed), spec.key));

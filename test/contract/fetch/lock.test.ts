@@ -102,6 +102,34 @@ async function resign(change: (text: string) => string, signer = key): Promise<v
 const versions = (lock: Lock, root: RootName): string[] =>
   lockedRoot(lock, root).map(({ name, version }) => `${name} ${version}`);
 
+test("an image may be of another architecture than its tools: each root has its own packages, each suite both indexes", async () => {
+  const packages = ["amd64", "arm64"].flatMap((architecture) => [
+    { name: "app", version: "1.0", architecture, depends: "libapp" },
+    { name: "libapp", version: "1.0", architecture },
+    { name: "tool", version: "3", architecture },
+  ]);
+  const only = { name: "board", version: "1", architecture: "arm64" };
+  const base = { name: "base-system", version: "1.0", essential: true };
+  serve(
+    await buildArchive(directory, { suite: "tiny", key, architectures: ["amd64", "arm64"], packages: [base, only, ...packages] }),
+  );
+  const both = { ...recipe.base, architecture: "arm64", toolArchitecture: "amd64" } as const;
+  const foreign: Recipe = { ...recipe, base: both, packages: [{ name: "app" }, { name: "board" }] };
+  const lock = await updateLock(foreign, options());
+  const kinds = (root: RootName): string[] => lockedRoot(lock, root).map(({ name, architecture }) => `${name} ${architecture}`);
+  expect(kinds("image")).toEqual(["app arm64", "base-system all", "board arm64", "libapp arm64"]);
+  expect(kinds("build")).toEqual(["base-system all", "tool amd64"]);
+  expect(lock.archives.map(({ indexes }) => indexes.map(({ path }) => path.split("/")[3]))).toEqual([
+    ["binary-arm64", "binary-amd64"],
+  ]);
+  expect(parseLock(formatLock(lock))).toEqual(lock);
+  expect(checkLock(foreign, lock)).toEqual([]);
+  expect(await checkLockOnMirrors(foreign, lock, options())).toEqual([]);
+  // What only the image's architecture has is no tool.
+  const toolRoots = { ...recipe.toolRoots, machine: [{ name: "board" }] };
+  await expect(updateLock({ ...foreign, toolRoots }, options())).rejects.toMatchObject({ code: "LOCK_PACKAGE_UNKNOWN" });
+});
+
 test("a lock holds what was asked for, what is essential, and what both need; twice the same", async () => {
   const lock = await updateLock(recipe, options());
   expect(versions(lock, "image")).toEqual(["app 1.0", "base-system 1.0", "libapp 1.0", "libbase 1:1.0"]);
