@@ -3,7 +3,7 @@ import { compareText } from "./lock.ts";
 // The solver is asked and answers in libsolv's text form of test cases (testsolv(1)): plain lines, the same for the same question.
 
 export interface SolverQuestion {
-  /** Files in libsolv's own format. */
+  /** Files in libsolv's own format, by their names beside the case. */
   readonly system: string;
   readonly repositories: readonly { readonly name: string; readonly solv: string }[];
   readonly architecture: string;

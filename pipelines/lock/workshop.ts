@@ -28,6 +28,8 @@ export interface WorkshopOptions {
   /** Made once the programs of the steps are known. */
   readonly engine: (programPath: (name: string) => string) => Engine;
   readonly report: (line: string) => void;
+  /** Steps that make the tool root; default: those of a build, from the lock. */
+  readonly tools?: (lock: BootcLock) => readonly Step[];
   readonly signal?: AbortSignal;
 }
 
@@ -140,7 +142,8 @@ interface SolutionFile {
   readonly install: readonly Offer[];
 }
 
-export function createWorkshop({ top, cacheDir, recipe, engine, report, signal }: WorkshopOptions): Workshop {
+export function createWorkshop({ top, cacheDir, recipe, engine, report, tools, signal }: WorkshopOptions): Workshop {
+  const makeTools = tools ?? ((lock: BootcLock) => toolSteps(recipe, lock));
   const run = async (lock: BootcLock, steps: readonly Step[], target: OutputRef): Promise<string> => {
     const sources = await loadSources(top, cacheDir, referencesOf(steps));
     const plan = composePlan({ recipe, lock, sourceDateEpoch: EPOCH }, sources, steps, {});
@@ -157,11 +160,11 @@ export function createWorkshop({ top, cacheDir, recipe, engine, report, signal }
   ];
   return {
     async findModules(image, patterns, lock) {
-      const steps = [...toolSteps(recipe, lock), ...unpack(image, image.name)];
+      const steps = [...makeTools(lock), ...unpack(image, image.name)];
       return await lockedModules(await run(lock, steps, outputOf(image.name, "root")), patterns, image.repository);
     },
     async resolveRpms(lock) {
-      const base = [...toolSteps(recipe, lock), ...unpack(lockedImage(lock, "base"), "base")];
+      const base = [...makeTools(lock), ...unpack(lockedImage(lock, "base"), "base")];
       const solving = [...base, ...lock.repositories.map(fetchIndexStep), solveStep(recipe, lock)];
       const solution = JSON.parse(readFileSync(await run(lock, solving, outputOf("solve", "solution")), "utf8")) as SolutionFile;
       if (solution.problems.length > 0)

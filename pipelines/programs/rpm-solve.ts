@@ -19,7 +19,7 @@ mkdirSync(work);
 /** Runs `command` from one file to another. */
 function filter(command: string, args: readonly string[], input: string, output: string): void {
   const [from, to] = [openSync(input, "r"), openSync(output, "w")];
-  const { status, error } = spawnSync(command, [...args], { stdio: [from, to, "inherit"] });
+  const { status, error } = spawnSync(command, [...args], { stdio: [from, to, "inherit"], cwd: work });
   closeSync(from);
   closeSync(to);
   if (error !== undefined || status !== 0) throw new Error(`${command} ended with ${error?.message ?? status}`);
@@ -33,9 +33,8 @@ function systemPackages(): string {
   cpSync(join(flag("root"), database), copy, { recursive: true });
   // rpmdb2solv takes the place from rpm's own configuration and has no option for it.
   writeFileSync("/tmp/.rpmmacros", `%_dbpath ${database}\n`);
-  const file = join(work, "system.solv");
-  tool("rpmdb2solv", ["-r", join(work, "system"), "-o", file], { env: { HOME: "/tmp" } });
-  return file;
+  tool("rpmdb2solv", ["-r", join(work, "system"), "-o", join(work, "installed.solv")], { env: { HOME: "/tmp" } });
+  return "installed.solv";
 }
 
 const readers: Readonly<Record<string, readonly [string, ...string[]]>> = {
@@ -51,19 +50,19 @@ interface Repository {
 
 /** The index as libsolv reads it, and as plain text. */
 function readIndex({ name, index }: Repository): { readonly solv: string; readonly xml: string } {
-  const [xml, solv] = [join(work, `${name}.xml`), join(work, `${name}.solv`)];
+  const [xml, solv] = [join(work, `${name}.xml`), `offered.${name}.solv`];
   const [command = "cat", ...args] = readers[index.slice(index.lastIndexOf(".") + 1)] ?? ["cat"];
   filter(command, args, index, xml);
-  filter("rpmmd2solv", [], xml, solv);
+  filter("rpmmd2solv", [], xml, join(work, solv));
   return { solv, xml };
 }
 
 const repositories = JSON.parse(readFileSync(flag("repositories"), "utf8")) as readonly Repository[];
 const indexes = repositories.map((repository) => ({ ...repository, ...readIndex(repository) }));
 const remove = names(flag("remove"));
-const caseFile = join(work, "case.t");
+// testsolv looks for the files of a case beside it, also for absolute names, and solves without those that it does not find.
 writeFileSync(
-  caseFile,
+  join(work, "case.t"),
   solverCase({
     system: systemPackages(),
     repositories: indexes,
@@ -73,7 +72,7 @@ writeFileSync(
   }),
 );
 const answer = join(work, "answer");
-filter("testsolv", ["-r", caseFile], "/dev/null", answer);
+filter("testsolv", ["-r", "case.t"], "/dev/null", answer);
 const solution = parseSolution(readFileSync(answer, "utf8"), remove);
 
 const offered = new Map<string, OfferedRpm>();
