@@ -74,6 +74,7 @@ export const OCI_INDEX_FILE = "oci/index.json";
 /** The OCI layout is one medium of several files; this name stands for all of them where media are named. */
 export const OCI_MEDIUM = "oci";
 export const UKI_FILE = "uki.efi";
+/** Of every architecture: the name says what it is for, its header says which. */
 export const BOOT_LOADER_FILE = "bootx64.efi";
 /** What people boot or install, by the name that a manifest's `absent` and a caller's `--without` use. */
 export const MEDIA = [DISK_FILE, QCOW2_FILE, OVA_FILE, ISO_FILE, OCI_MEDIUM] as const;
