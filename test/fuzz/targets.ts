@@ -38,6 +38,7 @@ import { loadCorpus } from "../../attest/verify/self-test/command.ts";
 import { loadTrustMaterial } from "../../attest/verify/trusted-root.ts";
 import { endorsementKey } from "../contract/self-test/machine.ts";
 import { examples } from "./examples.ts";
+import { gpuTargets } from "./gpu.ts";
 import { inputTargets } from "./inputs.ts";
 import { mediaTargets } from "./media.ts";
 import type { Target } from "./target.ts";
@@ -63,6 +64,7 @@ export async function targets(): Promise<readonly Target[]> {
     ...asked(matching),
     ...mediaTargets(release),
     ...inputTargets(),
+    ...gpuTargets(),
   ];
 }
 type Matching = (pattern: RegExp) => readonly Buffer[];
