@@ -8,8 +8,9 @@ import { createFetcher } from "./fetch/fetch.ts";
 import { findMirrors, proxyEnvironment } from "./fetch/mirrors.ts";
 import { type Drift, type DriftedPackage, resolveDrift } from "./lock/drift.ts";
 import { archivesOf } from "./lock/update.ts";
-import { type Prepared, type PrepareRequest, prepare, prepareWith } from "./prepare.ts";
-import type { Recipe } from "./recipe/recipe.ts";
+import { bootcArchives, ownAddresses } from "./lock/update-bootc.ts";
+import { type BootcPrepared, type Prepared, type PrepareRequest, prepare, prepareContainer, prepareWith } from "./prepare.ts";
+import { type BootcRecipe, isBootc, type Recipe, type RecipeSource } from "./recipe/recipe.ts";
 import type { OutputRef, Plan } from "./step.ts";
 
 /** "dev" replaces locked packages that left every mirror and says so; "release" refuses. */
@@ -27,15 +28,16 @@ export interface BuildRequest extends PrepareRequest {
   readonly targets?: (plan: Plan) => readonly OutputRef[];
 }
 
-export interface Build {
-  readonly prepared: Prepared;
+export interface Build<Kind extends Prepared | BootcPrepared = Prepared> {
+  readonly prepared: Kind;
   readonly result: RunResult;
   readonly engine: string;
   /** Packages that are not the locked ones. */
   readonly drift: readonly DriftedPackage[];
 }
 
-const mirrorsFor = (recipe: Recipe, env: NodeJS.ProcessEnv) => findMirrors(archivesOf(recipe), [], env);
+const mirrorsFor = (recipe: Recipe, env: NodeJS.ProcessEnv) =>
+  isBootc(recipe) ? findMirrors(bootcArchives(recipe), [], env, ownAddresses(recipe)) : findMirrors(archivesOf(recipe), [], env);
 
 /** Finds mirrors only when something must be fetched. */
 function lazyFetcher(recipe: Recipe, env: NodeJS.ProcessEnv): Fetcher {
@@ -53,7 +55,7 @@ export function createEngine(request: EngineRequest, prepared: Prepared): LocalE
 
 function engineOptions(
   { top, env, parallelism }: EngineRequest,
-  { source, keyring, sources, cacheDir }: Prepared,
+  { source, keyring, sources, cacheDir }: Prepared | BootcPrepared,
 ): LocalEngineOptions {
   mkdirSync(cacheDir, { recursive: true });
   return {
@@ -66,7 +68,10 @@ function engineOptions(
   };
 }
 
-async function runPlan(request: BuildRequest, prepared: Prepared): Promise<{ engine: string; result: RunResult }> {
+async function runPlan(
+  request: BuildRequest,
+  prepared: Prepared | BootcPrepared,
+): Promise<{ engine: string; result: RunResult }> {
   const engine = await chooseEngine(request.engine ?? "local", request.env, engineOptions(request, prepared));
   const targets = request.targets?.(prepared.plan);
   const result = await engine.run(prepared.plan, {
@@ -107,4 +112,13 @@ export async function build(request: BuildRequest): Promise<Build> {
     const again = await prepareWith(request, prepared.source, lock);
     return { prepared: again, ...(await runPlan(request, again)), drift };
   }
+}
+
+/**
+ * Builds a recipe on a container base: what its lock names by digest, or nothing. There is no drift: what has left every mirror is gone.
+ * @throws LockError LOCK_UNRESOLVED, FetchError, EngineError, PipelineError
+ */
+export async function buildContainer(request: BuildRequest, source: RecipeSource<BootcRecipe>): Promise<Build<BootcPrepared>> {
+  const prepared = await prepareContainer(request, source);
+  return { prepared, ...(await runPlan(request, prepared)), drift: [] };
 }

@@ -77,6 +77,11 @@ export async function prepareAny(request: PrepareRequest, purpose: "show" | "bui
   });
 }
 
+/** Of a recipe on a container base that is known to be one. @throws RecipeError, LockError LOCK_UNRESOLVED, PipelineError */
+export async function prepareContainer(request: PrepareRequest, source: RecipeSource<BootcRecipe>): Promise<BootcPrepared> {
+  return await prepareBootc(request, source, "build");
+}
+
 async function prepareDebian(request: PrepareRequest, source: RecipeSource<DebianRecipe>): Promise<Prepared> {
   const lock = await loadLock(join(request.top, lockPath(source.recipe.id)));
   requireMatchingLock(source.recipe, lock);

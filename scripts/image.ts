@@ -6,8 +6,10 @@ import { type EngineName, parseEngineName, parseJobs } from "@secai/pipelines/en
 import type { CommandIo } from "@secai/pipelines/io";
 import { prepare } from "@secai/pipelines/prepare";
 import { chooseReporter, createReporter, type Reporter } from "@secai/pipelines/progress/reporter";
+import { byKind, loadRecipeSource, recipeFile } from "@secai/pipelines/recipe/recipe";
 import type { OutputRef, Plan } from "@secai/pipelines/step";
 import { releaseSummary } from "@secai/pipelines/summary";
+import { runContainerImage } from "./image-container.ts";
 import { type PublishOptions, publish, releaseDirectory } from "./publish-build.ts";
 
 const imageHelp = `secai image [RECIPE] [--all-media] [--accept-sizes] [--engine ENGINE] [--jobs N] [--json]
@@ -15,7 +17,10 @@ const imageHelp = `secai image [RECIPE] [--all-media] [--accept-sizes] [--engine
 Builds the image of a recipe, predicts its measurements, signs everything and verifies the result. RECIPE: an id or a file; default debian-13.
 The release appears at out/RECIPE/VERSION; steps whose inputs did not change come from the cache. Development keys are made at first use.
 
-  --all-media      also what takes longer than an edit should: OVA, OCI layout, installer ISO
+Of a recipe on a container base (silverblue-42) it makes the container, its SBOM and reports, and says which of its parts are proven where.
+
+  --all-media      also what takes longer than an edit should: OVA, OCI layout, installer ISO; of a container its disk images, which need
+                   --engine dagger on a machine that allows privileged containers
   --accept-sizes   write the sizes of root, extensions, initrd and kernel image to recipes/sizes; later builds may be a tenth larger
   --engine local   in sandboxes of this machine (default)
   --engine dagger  in containers of a Dagger engine: a running session, or the one that the dagger CLI reaches
@@ -45,7 +50,7 @@ Examples:
   secai release build debian-13 --apply
 `;
 
-interface Arguments {
+export interface Arguments {
   readonly recipe: string;
   readonly json: boolean;
   readonly apply: boolean;
@@ -136,10 +141,11 @@ async function buildWith(
 export async function runImage(args: string[], io: CommandIo): Promise<number> {
   const asked = parse(args, io, imageHelp);
   if (typeof asked === "number") return asked;
-  return await runBuild(asked, io, {
-    designation: "dev",
-    acceptSizes: asked.acceptSizes,
-    absence: asked.allMedia ? "not an output of this recipe" : "made by secai image --all-media and by secai release build",
+  const source = await loadRecipeSource(io.top, recipeFile(asked.recipe));
+  const absence = asked.allMedia ? "not an output of this recipe" : "made by secai image --all-media and by secai release build";
+  return await byKind(source, {
+    debian: () => runBuild(asked, io, { designation: "dev", acceptSizes: asked.acceptSizes, absence }),
+    bootc: (container) => runContainerImage(asked, container, io),
   });
 }
 
