@@ -14,9 +14,9 @@ enableCompileCache(join(top, "node_modules", ".compile-cache"));
 const CACHED_STEPS = 60;
 
 async function measurePlan(recipe: string): Promise<object> {
-  const { prepare } = await import("../../pipelines/prepare.ts");
+  const { prepareAny } = await import("../../pipelines/prepare.ts");
   const beforeMs = performance.now();
-  await prepare({ top, recipe, env: process.env, notice: () => {} });
+  await prepareAny({ top, recipe, env: process.env, notice: () => {} }, "show");
   return { beforeMs, ms: performance.now() - beforeMs };
 }
 
