@@ -37,6 +37,11 @@ export const pipelineErrors = {
     fix: "Remove it from the recipe.",
   },
   PLAN_UNRESOLVED: { exit: 70, meaning: "A step refers to a source or program without a digest.", fix: "Report this as a bug." },
+  TOOL_ROOT_UNKNOWN: {
+    exit: 2,
+    meaning: "The recipe has no tool root of that name.",
+    fix: "Name one of the recipe's, or another recipe with --recipe.",
+  },
   IMAGE_TOO_LARGE: {
     exit: 1,
     meaning: "The compressed image is larger than the recipe's budget.",

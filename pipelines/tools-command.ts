@@ -1,22 +1,26 @@
 import { parseArgs } from "node:util";
 import { createEngine } from "./build.ts";
+import { PipelineError } from "./errors.ts";
 import type { CommandIo } from "./io.ts";
 import { machineRoot, machineRootSteps } from "./plan.ts";
 import { type Prepared, prepare } from "./prepare.ts";
 import { chooseReporter, createReporter } from "./progress/reporter.ts";
+import type { DebianRecipe } from "./recipe/recipe.ts";
 import { loadSources, referencesOf } from "./sources.ts";
 import type { OutputRef, Plan } from "./step.ts";
-import { toolRoot } from "./steps/root.ts";
+import { outputOf } from "./steps/exec.ts";
 
-const help = `secai tools build|machine [--path] [--recipe RECIPE]
+const help = `secai tools NAME [--path] [--recipe RECIPE]
 
 Makes a locked tool root if the cache does not have it, and prints where it is.
 
   build     what makes images: systemd-repart, ukify, erofs-utils, mmdebstrap
   machine   what boots and checks them: QEMU, OVMF, swtpm, tpm2-tools, cosign
+  cuda, rocm, modules   compilers of the GPU backends and of kernel modules, of recipes that have them
 
 Examples:
   secai tools machine --path
+  secai tools modules --recipe debian-13-gpu --path
   ls "$(secai tools build --path)/usr/bin"
 `;
 
@@ -27,6 +31,13 @@ async function machinePlan(top: string, prepared: Prepared): Promise<Prepared> {
   const sources = await loadSources(top, cacheDir, referencesOf(steps));
   const machine: Plan = { ...plan, steps, sources: sources.files, programs: sources.programs, outputs: {} };
   return { ...prepared, sources, plan: machine };
+}
+
+/** @throws PipelineError TOOL_ROOT_UNKNOWN */
+function requireToolRoot({ id, toolRoots }: DebianRecipe, name: string): void {
+  if (Object.hasOwn(toolRoots, name)) return;
+  const expected = `a tool root of ${id}: ${Object.keys(toolRoots).join(", ")}`;
+  throw new PipelineError("TOOL_ROOT_UNKNOWN", { expected, actual: name });
 }
 
 /** `secai tools`. @throws RecipeError, LockError, FetchError, EngineError, PipelineError */
@@ -41,14 +52,15 @@ export async function runTools(args: string[], io: CommandIo): Promise<number> {
     },
   });
   const [name, ...rest] = positionals;
-  if (values.help === true || (name !== "build" && name !== "machine") || rest.length > 0) {
+  if (values.help === true || name === undefined || rest.length > 0) {
     (values.help === true ? io.stdout : io.stderr)(help);
     return values.help === true ? 0 : 2;
   }
   const request = { top: io.top, recipe: values.recipe, env: io.env, notice: (text: string) => io.stderr(`${text}\n`) };
   const image = await prepare(request);
   const prepared = name === "machine" ? await machinePlan(io.top, image) : image;
-  const target: OutputRef = name === "machine" ? machineRoot : toolRoot;
+  requireToolRoot(image.source.recipe, name);
+  const target: OutputRef = name === "machine" ? machineRoot : outputOf(`root.${name}`, "root");
   const reporter = createReporter(chooseReporter(process.stderr, io.env, false));
   try {
     const result = await createEngine(request, prepared).run(prepared.plan, {

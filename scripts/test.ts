@@ -38,7 +38,14 @@ const tools: Stage = {
   needs: [],
   argv: () => ["scripts/secai.ts", "tools", "machine", "--path"],
 };
-const contract = vitest("contract", ["tools"]);
+/** Headers and compiler for kernel modules, which only the recipe for GPUs has. */
+const modules: Stage = {
+  name: "modules",
+  kind: "prepare",
+  needs: [],
+  argv: () => ["scripts/secai.ts", "tools", "modules", "--recipe", "debian-13-gpu", "--path"],
+};
+const contract = vitest("contract", ["tools", "modules"]);
 const image: Stage = {
   name: "image",
   kind: "prepare",
@@ -53,22 +60,26 @@ const media = program("media", "test/media/main.ts", ["tools", "image"]);
 const adversarialSmoke: Stage = { ...adversarial, argv: (resultFile) => [...adversarial.argv(resultFile), "--smoke"] };
 
 const rings: Readonly<Record<string, readonly Stage[]>> = {
-  all: [lint, unit, tools, contract, image, reproducible, acceptance, media, adversarialSmoke],
+  all: [lint, unit, tools, modules, contract, image, reproducible, acceptance, media, adversarialSmoke],
   unit: [unit],
-  contract: [tools, contract],
+  contract: [tools, modules, contract],
   acceptance: [tools, image, acceptance],
   adversarial: [tools, image, adversarial],
   media: [tools, image, media],
   reproducible: [image, reproducible],
 };
 
-/** Runs a preparation; the tool root's is printed by it and handed to the suites as SECAI_TOOL_ROOT. */
+/** Variables in which the suites find what a preparation printed. */
+const HANDED_ON: Readonly<Record<string, string>> = { tools: "SECAI_TOOL_ROOT", modules: "SECAI_MODULES_ROOT" };
+
+/** Runs a preparation; the path of a tool root is printed by it and handed on to the suites. */
 function prepare(stage: Stage): boolean {
-  const captured = stage.name === "tools";
+  const variable = HANDED_ON[stage.name];
+  const captured = variable !== undefined;
   const stdout = captured ? "pipe" : "inherit";
   const child = spawnSync(process.execPath, stage.argv(""), { cwd: top, stdio: ["ignore", stdout, "inherit"], encoding: "utf8" });
   const path = captured ? (child.stdout ?? "").trim().split("\n").at(-1) : undefined;
-  if (path !== undefined && path !== "") process.env.SECAI_TOOL_ROOT = path;
+  if (variable !== undefined && path !== undefined && path !== "") process.env[variable] = path;
   return child.status === 0 && path !== "";
 }
 

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { sha256 } from "@secai/formats/digest";
 import { extensionOf, parseGpuBackends } from "@secai/formats/gpu-backends";
+import { parseKernelModules } from "@secai/formats/kernel-modules";
 import { extensionRoot, type Lock, type LockedPackage } from "../lock/lock.ts";
 import type { DeclaredHere } from "../sbom/backends.ts";
 import { crossCheckFiles, crossCheckPackages, dpkgQueryArguments, findArguments } from "../sbom/crosscheck.ts";
@@ -15,6 +16,7 @@ import { DEFAULT_CYCLONEDX, parseCycloneDxVersion, serializeDocument, serializeX
 import { debRef, loadDiversions, loadDpkg } from "../sbom/dpkg.ts";
 import { SbomError } from "../sbom/errors.ts";
 import { buildImageSbom, type ImageSbomInputs } from "../sbom/image-sbom.ts";
+import { KERNEL_MODULES_FILE } from "../sbom/kernel-modules.ts";
 import { licenceNames, mentionedLicences } from "../sbom/licences.ts";
 import { type OwnershipInputs, ownershipOf } from "../sbom/ownership.ts";
 import { readRoot } from "../sbom/root-files.ts";
@@ -127,6 +129,12 @@ function rpmDatabase(rpmdb: string, distro: string): Database {
   };
 }
 
+/** The list of modules that the build compiled, as the root itself has it. */
+function modulesOf(tree: string): Pick<ImageSbomInputs, "kernelModules"> {
+  const path = join(tree, KERNEL_MODULES_FILE);
+  return existsSync(path) ? { kernelModules: parseKernelModules(readFileSync(path)) } : {};
+}
+
 function imageName(release: ReadonlyMap<string, string>): string {
   const name = release.get("IMAGE_ID") ?? release.get("ID") ?? "image";
   return values.extension === undefined ? name : `${name}-${values.extension}`;
@@ -152,6 +160,8 @@ const bom = buildImageSbom({
   crossCheck: { ...database.crossCheck, ...crossCheckFiles(files, toolOutput("find", findArguments(root))) },
   services: serviceDocuments(flag("services")),
   compute: declaredHere(),
+  distro,
+  ...modulesOf(root),
   declared: declaredFiles,
   sourceDateEpoch: sourceDateEpoch(),
 });

@@ -31,6 +31,11 @@ export const sbomErrors = {
     meaning: "A library of a GPU backend is missing, has other bytes than declared, or is declared by nothing.",
     fix: "Build the backends with the plan's own steps; nothing else may put files into their folders.",
   },
+  SBOM_MODULE_DIFFERS: {
+    exit: 1,
+    meaning: "A kernel module that was compiled for the image is missing, has other bytes than listed, or is listed nowhere.",
+    fix: "Build the modules with the plan's own steps; nothing else may put files into their folder.",
+  },
   SBOM_SERVICE_ABSENT: {
     exit: 1,
     meaning: "A service SBOM describes a bundle that is not in the image.",

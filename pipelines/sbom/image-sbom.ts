@@ -6,9 +6,11 @@ import {
   ExternalReference,
   ExternalReferenceRepository,
 } from "@cyclonedx/cyclonedx-library/Models";
+import type { KernelModules } from "@secai/formats/kernel-modules";
 import { backendComponents, type DeclaredHere } from "./backends.ts";
 import { createDocument, fileComponent, properties, sha256Hash } from "./document.ts";
 import { SbomError } from "./errors.ts";
+import { kernelModuleComponents } from "./kernel-modules.ts";
 import { type Ownership, requireDeclared } from "./ownership.ts";
 import type { InstalledPackage } from "./package.ts";
 import { type RootFile, rootDigest } from "./root-files.ts";
@@ -26,6 +28,10 @@ export interface ImageSbomInputs {
   readonly services: readonly ServiceDocument[];
   /** The runtime and the backends whose libraries lie in this root. */
   readonly compute: DeclaredHere;
+  /** Modules that were compiled for the image, when there are any. */
+  readonly kernelModules?: KernelModules;
+  /** "debian-13" */
+  readonly distro: string;
   /** Why a file may be nobody's, by its path. */
   readonly declared: ReadonlyMap<string, string>;
   /** What another reader of the same root found, as properties of the image. */
@@ -128,17 +134,22 @@ const paths = (entries: readonly Ownership[]): readonly string[] => entries.slic
 
 /**
  * One CycloneDX document in which every file of the root belongs to a component.
- * @throws SbomError SBOM_FILE_UNOWNED, SBOM_SERVICE_ABSENT, SBOM_SERVICE_UNDOCUMENTED, SBOM_BACKEND_DIFFERS
+ * @throws SbomError SBOM_FILE_UNOWNED, SBOM_SERVICE_ABSENT, SBOM_SERVICE_UNDOCUMENTED, SBOM_BACKEND_DIFFERS, SBOM_MODULE_DIFFERS
  */
 export function buildImageSbom(inputs: ImageSbomInputs): Bom {
   const { image, ownership, declared } = inputs;
-  requireDeclared(ownership, declared);
   const files = ownership.map(({ file }) => file);
   const services = serviceComponents(inputs.services, files);
   const backends = backendComponents(inputs.compute, files);
+  const modules = kernelModuleComponents(inputs.kernelModules, files, inputs.distro);
+  const known = new Map([...services, ...backends, ...modules]);
+  requireDeclared(
+    ownership.filter(({ file }) => !known.has(file.path)),
+    declared,
+  );
   const packages = packageComponents(inputs);
   const of = (kind: Ownership["owner"]["kind"]) =>
-    ownership.filter(({ file, owner }) => owner.kind === kind && !services.has(file.path) && !backends.has(file.path));
+    ownership.filter(({ file, owner }) => owner.kind === kind && !known.has(file.path));
   const [appliance, generated, unowned] = [of("appliance"), of("generated"), of("unowned")];
   const modified = ownership.filter(({ owner }) => owner.kind === "package" && owner.modified);
   const digest = rootDigest(files);
@@ -151,6 +162,7 @@ export function buildImageSbom(inputs: ImageSbomInputs): Bom {
       "files:package": of("package").length,
       "files:service": services.size,
       "files:backend": backends.size,
+      "files:module": modules.size,
       "files:appliance": appliance.length,
       "files:generated": generated.length,
       "files:unowned": unowned.length,
@@ -163,8 +175,7 @@ export function buildImageSbom(inputs: ImageSbomInputs): Bom {
   const bom = createDocument({ component, digest }, inputs.sourceDateEpoch);
   const parts = [
     ...packages.values(),
-    ...services.values(),
-    ...new Set(backends.values()),
+    ...new Set(known.values()),
     filesComponent("appliance-files", "appliance", image.version, appliance),
     filesComponent("generated-files", "generated", image.version, generated),
     filesComponent("unowned-files", "unowned", image.version, unowned, declared),

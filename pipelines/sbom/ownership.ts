@@ -119,7 +119,7 @@ export function ownershipOf(inputs: OwnershipInputs): readonly Ownership[] {
       return { kind: "package", package: owner.package, how: "listed", modified };
     }
     if (applianceName.test(file.path)) return { kind: "appliance" };
-    if (inputs.base !== undefined && inputs.base.has(file.path) && inputs.base.get(file.path) === contentOf(file))
+    if (inputs.base?.has(file.path) === true && inputs.base.get(file.path) === contentOf(file))
       return { kind: "generated", generator: "base image" };
     const generator = generatorOf(file);
     if (generator !== undefined) return { kind: "generated", generator };

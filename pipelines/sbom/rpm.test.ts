@@ -96,6 +96,7 @@ test("an image of RPMs: owners, changes, licences, dependencies by name and by f
     },
     services: [],
     compute: { backends: [] },
+    distro: "fedora-42",
     declared: new Map(),
     crossCheck: {},
     sourceDateEpoch: 1_700_000_000,

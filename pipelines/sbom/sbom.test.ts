@@ -5,6 +5,7 @@ import { Version } from "@cyclonedx/cyclonedx-library/Spec";
 import { JsonStrictValidator } from "@cyclonedx/cyclonedx-library/Validation";
 import { parseSha256, sha256 } from "@secai/formats/digest";
 import type { BackendEntry, GpuBackends } from "@secai/formats/gpu-backends";
+import type { KernelModules } from "@secai/formats/kernel-modules";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { debComponent } from "./deb-component.ts";
@@ -111,6 +112,7 @@ function imageInputs(changes: Partial<ImageSbomInputs> = {}): ImageSbomInputs {
     crossCheck: { "crosscheck:files": "equal" },
     services: [service],
     compute: { backends: [] },
+    distro: "debian-13",
     sourceDateEpoch: 1_700_000_000,
     ...changes,
   };
@@ -194,6 +196,40 @@ describe("image", () => {
     arrange();
     expect(() => buildImageSbom(imageInputs({ compute: { backends } }))).toThrow(
       expect.objectContaining({ code: "SBOM_BACKEND_DIFFERS", actual: expect.stringContaining(actual) }),
+    );
+  });
+
+  const module = "/usr/lib/modules/6.12.1-amd64/updates/secai/hello.ko.xz";
+  const kernelModules: KernelModules = {
+    schema: 1,
+    kernel: { release: "6.12.1-amd64", vermagic: "6.12.1-amd64 SMP" },
+    compiler: "gcc 14",
+    source: { package: "hello-source", version: "1.0-1", patches: [] },
+    signer: { subject: "CN=db", certificate: sha256("certificate") },
+    modules: [
+      {
+        ...{ name: "hello", path: module, sha256: sha256("a module\n"), size: 9, version: "1.0", licence: "GPL-2.0-only" },
+        ...{ vermagic: "6.12.1-amd64 SMP", depends: [], firmware: [] },
+      },
+    ],
+  };
+
+  test("kernel modules are a component with their package and signer, and nobody's no longer", () => {
+    put(`root${module}`, "a module\n");
+    const { components, metadata } = documentOf(serializeDocument(buildImageSbom(imageInputs({ kernelModules }))));
+    const component = components.find(({ name }) => name === "hello-source");
+    expect(component).toMatchObject({ version: "1.0-1", components: [{ name: module, version: "1.0" }] });
+    expect(metadata.component.properties).toContainEqual({ name: "secai:files:module", value: "1" });
+  });
+
+  test.each([
+    ["missing", (): void => undefined, { kernelModules }, "no such file"],
+    ["of other bytes", () => put(`root${module}`, "another\n"), { kernelModules }, sha256("another\n")],
+    ["that no list has", () => put(`root${module}`, "a module\n"), {}, module],
+  ])("a kernel module %s stops the build, by name", (_, arrange, list, actual) => {
+    arrange();
+    expect(() => buildImageSbom(imageInputs(list))).toThrow(
+      expect.objectContaining({ code: "SBOM_MODULE_DIFFERS", actual: expect.stringContaining(actual) }),
     );
   });
 
