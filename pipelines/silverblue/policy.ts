@@ -9,6 +9,12 @@ export const POLICY_PATH = "etc/containers/policy.json";
 export const REGISTRIES_PATH = "etc/containers/registries.d/secure-ai.yaml";
 export const KEY_FOLDER = "etc/pki/containers";
 
+/** Where container tools look as well, before or after: a user's own policy wins over the machine's. */
+export const OTHER_POLICIES: readonly string[] = [
+  "usr/share/containers/policy.json",
+  ...["root", "var/roothome", "etc/skel"].map((home) => `${home}/.config/containers/policy.json`),
+];
+
 const MAX_POLICY_BYTES = 64 << 10;
 
 const refused = (expected: string, actual: string, cause?: unknown): SilverblueError =>

@@ -4,7 +4,7 @@
 import { spawnSync } from "node:child_process";
 import { X509Certificate } from "node:crypto";
 import { createReadStream, lstatSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { canonicalJson } from "@secai/formats/canonical-json";
 import { sha256, sha256File } from "@secai/formats/digest";
@@ -107,8 +107,10 @@ const record = {
   packages,
 };
 const text = `${canonicalJson(record)}\n`;
-mkdirSync(join(out, "usr/lib/secure-ai"), { recursive: true, mode: 0o755 });
-writeFileSync(join(out, "usr/lib/secure-ai/kernel-modules.json"), text, { mode: 0o644 });
+/** A file for each set of packages: several overlays of modules can lie over one root. */
+const records = join(out, "usr/lib/secure-ai/kernel-modules.d");
+mkdirSync(records, { recursive: true, mode: 0o755 });
+writeFileSync(join(records, `${basename(packages[0]?.file ?? "", ".rpm")}.json`), text, { mode: 0o644 });
 writeFileSync(flag("report"), text);
 for (const { nevra, modules, left } of packages)
   console.error(`${nevra}: ${modules.length} modules, left behind: ${left.join(" ") || "nothing"}`);

@@ -11,7 +11,7 @@ import { identify } from "../../silverblue/identity.ts";
 import { kernelOf } from "../../silverblue/kernel.ts";
 import { normalise } from "../../silverblue/normalise.ts";
 import { installPrograms, installServices, overlay } from "../../silverblue/overlay.ts";
-import { checkPolicy, POLICY_PATH } from "../../silverblue/policy.ts";
+import { checkPolicy, OTHER_POLICIES, POLICY_PATH } from "../../silverblue/policy.ts";
 import { databaseOf } from "../../silverblue/rpm.ts";
 import { checkMountNames, checkUnits, parseUnits } from "../../silverblue/units.ts";
 import { readFlags, tool } from "../tool.ts";
@@ -34,8 +34,8 @@ function indexModules(): void {
 
 /** The policy that the machine will read, whoever wrote it, and no second one beside it. */
 function keysTrusted(): readonly string[] {
-  const second = "usr/share/containers/policy.json";
-  if (lstatSync(join(root, second), { throwIfNoEntry: false }) !== undefined)
+  const second = OTHER_POLICIES.find((path) => lstatSync(join(root, path), { throwIfNoEntry: false }) !== undefined);
+  if (second !== undefined)
     throw new SilverblueError("POLICY_REFUSED", { expected: `only /${POLICY_PATH}`, actual: `/${second}` });
   if (lstatSync(join(root, POLICY_PATH), { throwIfNoEntry: false })?.isFile() !== true)
     throw new SilverblueError("POLICY_REFUSED", { expected: `/${POLICY_PATH}`, actual: "no such file" });

@@ -56,8 +56,12 @@ test("a module for this kernel, signed by the recorded certificate, is taken; th
       },
     ],
   });
-  expect(bench.read("good-out/usr/lib/secure-ai/kernel-modules.json")).toBe(bench.read("good-report.json"));
-  expect(bench.tools("cd good-out; find . -type f | sort")).toBe(`.${path}\n./usr/lib/secure-ai/kernel-modules.json\n`);
+  expect(bench.read("good-out/usr/lib/secure-ai/kernel-modules.d/kmod-third-1.0-1.fc42.x86_64.json")).toBe(
+    bench.read("good-report.json"),
+  );
+  expect(bench.tools("cd good-out; find . -type f | sort")).toBe(
+    `.${path}\n./usr/lib/secure-ai/kernel-modules.d/kmod-third-1.0-1.fc42.x86_64.json\n`,
+  );
 });
 
 const refused: readonly { name: string; code: string; module: Module }[] = [

@@ -127,6 +127,11 @@ const refused: readonly { name: string; code: string; edit: Edit }[] = [
     },
   },
   { name: "no policy", code: "POLICY_REFUSED", edit: { leave: "./policy" } },
+  {
+    name: "a policy of every user's own",
+    code: "POLICY_REFUSED",
+    edit: { overlay: { "etc/skel/.config/containers/policy.json": policy({}) } },
+  },
   { name: "a second policy file", code: "POLICY_REFUSED", edit: { overlay: { "usr/share/containers/policy.json": policy({}) } } },
   {
     name: "a unit on both lists",
