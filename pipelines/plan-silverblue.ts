@@ -37,6 +37,13 @@ export interface BootcPlanInputs {
 /** The project's own licence, and those of the distribution's packages, which the SBOM names one by one. */
 const IMAGE_LICENSES = "Apache-2.0 AND LicenseRef-distribution";
 
+/** What only such an image calls: updates and the way back, through bootc. */
+const containerPrograms = {
+  "secai-update": { entry: "services-src/kit/programs/secai-update.ts", workspace: "services-src/kit" },
+} as const;
+
+const allBundles = (recipe: BootcRecipe): readonly string[] => [...bundleNames(recipe), ...Object.keys(containerPrograms)];
+
 /** Overlay of the variant that upstream calls experimental. */
 const SEALED_OVERLAY = "image/silverblue-sealed";
 
@@ -101,7 +108,7 @@ function imageSteps({ recipe, lock, releaseKey, revision, sourceDateEpoch }: Boo
   const { title, version, repository, units, kernelArguments } = recipe;
   const { architecture } = recipe.base;
   const services = [...recipe.services, ...Object.keys(kitServices)];
-  const programs = Object.keys(imagePrograms);
+  const programs = Object.keys({ ...imagePrograms, ...containerPrograms });
   const laid = overlays(recipe);
   return [
     policyStep({ repository, releaseKey, sourceDateEpoch }),
@@ -119,7 +126,7 @@ function imageSteps({ recipe, lock, releaseKey, revision, sourceDateEpoch }: Boo
     }),
     bootcSbomStep({
       overlays: laid,
-      services: bundleNames(recipe),
+      services: allBundles(recipe),
       cycloneDx: recipe.cycloneDx ?? "1.6",
       sourceDateEpoch,
     }),
@@ -155,7 +162,7 @@ export function bootcPlanSteps(inputs: BootcPlanInputs): readonly Step[] {
     ...toolSteps(inputs),
     ...baseSteps(inputs),
     ...moduleSteps(inputs),
-    ...bundleSteps(inputs),
+    ...bundleSteps(inputs, containerPrograms),
     ...imageSteps(inputs),
     ...diskSteps(inputs),
   ];
@@ -168,7 +175,7 @@ export function bootcOutputs(recipe: BootcRecipe): Readonly<Record<string, Outpu
     qcow2: { "disk.qcow2": outputOf("disk", "qcow2") },
     "raw.zst": { "disk.raw.zst": outputOf("disk", "raw") },
   };
-  const bundles = bundleNames(recipe);
+  const bundles = allBundles(recipe);
   return {
     ...Object.assign({}, ...recipe.outputs.map((kind) => kinds[kind] ?? {})),
     "reports/base.json": outputOf("base", "facts"),

@@ -107,11 +107,18 @@ function rootSteps({ recipe, lock, sourceDateEpoch }: PlanInputs): Step[] {
   ];
 }
 
-export function bundleSteps({
-  recipe,
-  npm,
-  sourceDateEpoch,
-}: Pick<PlanInputs, "npm" | "sourceDateEpoch"> & { readonly recipe: Pick<Recipe, "version" | "services"> }): Step[] {
+/** Programs of an image by the name of their bundle: entry file, and the workspace whose dependencies they may use. */
+export type Programs = Readonly<Record<string, { readonly entry: string; readonly workspace: string }>>;
+
+/** @param more programs beside those of every image */
+export function bundleSteps(
+  {
+    recipe,
+    npm,
+    sourceDateEpoch,
+  }: Pick<PlanInputs, "npm" | "sourceDateEpoch"> & { readonly recipe: Pick<Recipe, "version" | "services"> },
+  more: Programs = {},
+): Step[] {
   const bundle = (name: string, entry: string, workspace: string) => {
     const { workspaces, modules } = npmClosure(npm, workspace);
     const own = { [`@secai/${workspace.slice(workspace.lastIndexOf("/") + 1)}`]: workspace, ...workspaces };
@@ -123,7 +130,7 @@ export function bundleSteps({
   return [
     ...recipe.services.flatMap((name) => bundle(name, `services-src/${name}/main.ts`, `services-src/${name}`)),
     ...Object.entries(kitServices).flatMap(([name, entry]) => bundle(name, entry, "services-src/kit")),
-    ...Object.entries(imagePrograms).flatMap(([name, { entry, workspace }]) => bundle(name, entry, workspace)),
+    ...Object.entries({ ...imagePrograms, ...more }).flatMap(([name, { entry, workspace }]) => bundle(name, entry, workspace)),
   ];
 }
 
