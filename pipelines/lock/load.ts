@@ -21,20 +21,19 @@ const schemaFile = (name: string): object =>
 /** Ours has 140 KiB. */
 const MAX_LOCK_BYTES = 8 << 20;
 
-interface Validators {
-  readonly lock: ValidateFunction<Lock>;
-  readonly bootc: ValidateFunction<BootcLock>;
+/** Compiles a schema when it is first asked for. */
+function lazyValidator<T>(file: string, ...referred: readonly string[]): () => ValidateFunction<T> {
+  let validate: ValidateFunction<T> | undefined;
+  return () => {
+    // strictRequired is off because the roots demand keys that patterns describe. Optimising costs more than one lock repays.
+    const options = { strict: true, strictRequired: false, allowUnionTypes: true, code: { optimize: false } } as const;
+    validate ??= new Ajv({ ...options, schemas: referred.map(schemaFile) }).compile<T>(schemaFile(file));
+    return validate;
+  };
 }
-let validators: Validators | undefined;
 
-function loadValidators(): Validators {
-  if (validators !== undefined) return validators;
-  // strictRequired is off because the roots demand keys that patterns describe.
-  const ajv = new Ajv({ strict: true, strictRequired: false, allowUnionTypes: true });
-  const lock = ajv.compile<Lock>(schemaFile("lock.schema.json"));
-  validators = { lock, bootc: ajv.compile<BootcLock>(schemaFile("bootc-lock.schema.json")) };
-  return validators;
-}
+const lockValidator = lazyValidator<Lock>("lock.schema.json");
+const bootcValidator = lazyValidator<BootcLock>("bootc-lock.schema.json", "lock.schema.json");
 
 function malformed(expected: string, actual: string): LockError {
   return new LockError("LOCK_MALFORMED", { expected, actual });
@@ -102,7 +101,7 @@ const otherText = () => malformed("the text form that `secai lock update` writes
  * @throws LockError LOCK_MALFORMED
  */
 export function parseBootcLock(text: string): BootcLock {
-  const value = parseWith(text, loadValidators().bootc, "bootc-lock.schema.json");
+  const value = parseWith(text, bootcValidator(), "bootc-lock.schema.json");
   for (const root of rootNames(value)) checkOrder(root, lockedRoot(value, root));
   checkImages(value);
   checkRpms(value.rpms);
@@ -115,7 +114,7 @@ export function parseBootcLock(text: string): BootcLock {
  * @throws LockError LOCK_MALFORMED
  */
 export function parseLock(text: string): Lock {
-  const value = parseWith(text, loadValidators().lock, "lock.schema.json");
+  const value = parseWith(text, lockValidator(), "lock.schema.json");
   for (const root of rootNames(value)) checkOrder(root, lockedRoot(value, root));
   checkNpm(value.npm ?? []);
   if (formatLock(value) !== text) throw otherText();
