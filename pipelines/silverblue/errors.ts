@@ -87,6 +87,11 @@ export const silverblueErrors = {
     meaning: "A unit is not in the state that the recipe demands, or is on both lists.",
     fix: "Correct the preset file in image/silverblue, or the recipe's list.",
   },
+  PROGRAM_ABSENT: {
+    exit: 1,
+    meaning: "A unit or script of an overlay calls a program of ours that the image does not have.",
+    fix: "Add the program to the plan, or take out what calls it.",
+  },
   UNIT_NAME_DIFFERS: {
     exit: 1,
     meaning: "A mount unit's file name is not the escaped form of its mount point; systemd would refuse it.",

@@ -2,9 +2,11 @@ import { generateKeyPairSync } from "node:crypto";
 import { cpSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { programsOf } from "../../../pipelines/plan.ts";
 import { top } from "../../../scripts/house/tree.ts";
 import { makeBase, PLATFORM } from "./base.ts";
 import { Bench } from "./bench.ts";
+import { fixtureRecipe } from "./chain.ts";
 import { lockedEntries } from "./repository.ts";
 import { addedPackages, buildRpms, KERNEL } from "./rpms.ts";
 
@@ -27,7 +29,8 @@ beforeAll(async () => {
   bench.run("kernel-arguments", { arguments: list, architecture: "x86_64", out: "./arguments" });
   for (const name of ["common", "silverblue"]) cpSync(join(top, "image", name), bench.at(name), { recursive: true });
   bench.write("services/policy-engine.mjs", "export {};\n");
-  bench.write("programs/secai-run.mjs", "export {};\n");
+  for (const name of Object.keys(programsOf({ base: (await fixtureRecipe()).base })))
+    bench.write(`programs/${name}.mjs`, "export {};\n");
 });
 afterAll(() => bench.remove());
 
@@ -172,6 +175,13 @@ for (const [index, { name, code, edit }] of refused.entries())
     expect(bench.refusal("tree", flagsOf(`refused-${index}`, edit))).toBe(code);
     bench.tools(`rm -rf refused-${index}`);
   });
+
+test("refuses a unit or script that calls a program of ours that is not there", () => {
+  const overlay = {
+    "usr/lib/systemd/system/x.service": "[Service]\nExecStart=/usr/bin/node /usr/libexec/secure-ai/absent.mjs now\n",
+  };
+  expect(bench.refusal("tree", flagsOf("calls-absent", { overlay }))).toBe("PROGRAM_ABSENT");
+});
 
 test("refuses to write through a link that the base has in the place of a folder", () => {
   bench.tools("cp -a packages linked; rm -rf linked/usr/lib/sysctl.d; ln -s /tmp linked/usr/lib/sysctl.d");
