@@ -18,7 +18,9 @@ function loadValidators(): Validators {
   if (validators !== undefined) return validators;
   // verbose: an error carries the schema it failed, from which known keys are read for did-you-mean.
   // strictRequired is off because the root demands keys that `part` describes.
-  const ajv = new Ajv({ strict: true, strictRequired: false, allErrors: true, allowUnionTypes: true, verbose: true });
+  // Optimising the validators costs more than a handful of files repays.
+  const code = { optimize: false };
+  const ajv = new Ajv({ strict: true, strictRequired: false, allErrors: true, allowUnionTypes: true, verbose: true, code });
   const schema = JSON.parse(readFileSync(schemaUrl, "utf8")) as object;
   ajv.addSchema(schema, "recipe");
   const part = ajv.getSchema("recipe#/$defs/part");

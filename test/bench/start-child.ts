@@ -1,7 +1,7 @@
 // One measurement in a process of its own, printed as JSON:
 //   start-child plan RECIPE                      makes the plan of a recipe
 //   start-child local|dagger FOLDER [PORT TOKEN]   a build of many steps that are all in the cache but the last one
-// `beforeMs` is from the start of Node to where the measured thing begins, `ms` what it took.
+// `beforeMs` is from the start of Node to where the measured thing begins, `ms` what it took, `cpuMs` the processor time of this process in it.
 import { enableCompileCache } from "node:module";
 import { join } from "node:path";
 import type { Engine } from "../../pipelines/engine/engine.ts";
@@ -13,11 +13,21 @@ enableCompileCache(join(top, "node_modules", ".compile-cache"));
 /** As many steps as a recipe has. */
 const CACHED_STEPS = 60;
 
+function startWatch(): { readonly beforeMs: number; readonly sinceThen: () => object } {
+  const beforeMs = performance.now();
+  const cpu = process.cpuUsage();
+  const sinceThen = () => {
+    const { user, system } = process.cpuUsage(cpu);
+    return { ms: performance.now() - beforeMs, cpuMs: (user + system) / 1000 };
+  };
+  return { beforeMs, sinceThen };
+}
+
 async function measurePlan(recipe: string): Promise<object> {
   const { prepareAny } = await import("../../pipelines/prepare.ts");
-  const beforeMs = performance.now();
+  const { beforeMs, sinceThen } = startWatch();
   await prepareAny({ top, recipe, env: process.env, notice: () => {} }, "show");
-  return { beforeMs, ms: performance.now() - beforeMs };
+  return { beforeMs, ...sinceThen() };
 }
 
 async function createEngine(name: string, folder: string, [port = "", token = ""]: readonly string[]): Promise<Engine> {
@@ -38,14 +48,14 @@ async function measureStart(name: string, folder: string, session: readonly stri
   const cached = Array.from({ length: CACHED_STEPS }, (_, index) => scriptStep(`cached-${index}`, `echo ${index} > /out/result`));
   const fresh = scriptStep("fresh", `echo ${process.pid} ${Date.now()} > /out/result`);
   const engine = await createEngine(name, folder, session);
-  const beforeMs = performance.now();
-  let ms = 0;
+  const { beforeMs, sinceThen } = startWatch();
+  let measured = {};
   await engine.run(planOf([...cached, fresh]), {
     report: (event) => {
-      if (event.type === "step-started" && event.step === "fresh") ms = performance.now() - beforeMs;
+      if (event.type === "step-started" && event.step === "fresh") measured = sinceThen();
     },
   });
-  return { beforeMs, ms };
+  return { beforeMs, ...measured };
 }
 
 const [what = "", argument = "", ...session] = process.argv.slice(2);
