@@ -82,7 +82,10 @@ export async function openRegistry(): Promise<Registry> {
     if (content === undefined) answer.writeHead(404).end();
     else {
       const told = sha256(trouble.lies === true ? "something else" : content);
-      answer.writeHead(200, { "docker-content-digest": `sha256:${told}` });
+      // A manifest is served under the type that it was pushed with, which stands in it.
+      const type = /"mediaType":"([^"]+)"/.exec(content.toString("utf8"))?.[1] ?? MANIFEST_TYPE;
+      const contentType = kind === "manifests" ? type : "application/octet-stream";
+      answer.writeHead(200, { "docker-content-digest": `sha256:${told}`, "content-type": contentType });
       answer.end(content);
     }
   });
