@@ -38,7 +38,7 @@ export interface BootcPlanInputs {
 const IMAGE_LICENSES = "Apache-2.0 AND LicenseRef-distribution";
 
 /** What only such an image calls: updates and the way back, through bootc. */
-const containerPrograms = {
+export const containerPrograms = {
   "secai-update": { entry: "services-src/kit/programs/secai-update.ts", workspace: "services-src/kit" },
 } as const;
 

@@ -2,11 +2,11 @@ import { generateKeyPairSync } from "node:crypto";
 import { cpSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { programsOf } from "../../../pipelines/plan.ts";
+import { imagePrograms } from "../../../pipelines/plan.ts";
+import { containerPrograms } from "../../../pipelines/plan-silverblue.ts";
 import { top } from "../../../scripts/house/tree.ts";
 import { makeBase, PLATFORM } from "./base.ts";
 import { Bench } from "./bench.ts";
-import { fixtureRecipe } from "./chain.ts";
 import { lockedEntries } from "./repository.ts";
 import { addedPackages, buildRpms, KERNEL } from "./rpms.ts";
 
@@ -29,8 +29,7 @@ beforeAll(async () => {
   bench.run("kernel-arguments", { arguments: list, architecture: "x86_64", out: "./arguments" });
   for (const name of ["common", "silverblue"]) cpSync(join(top, "image", name), bench.at(name), { recursive: true });
   bench.write("services/policy-engine.mjs", "export {};\n");
-  for (const name of Object.keys(programsOf({ base: (await fixtureRecipe()).base })))
-    bench.write(`programs/${name}.mjs`, "export {};\n");
+  for (const name of Object.keys({ ...imagePrograms, ...containerPrograms })) bench.write(`programs/${name}.mjs`, "export {};\n");
 });
 afterAll(() => bench.remove());
 
