@@ -4,7 +4,7 @@ import { directory, programStep } from "./exec.ts";
 
 /**
  * Radeon RX 6800 to 6950 and PRO W6800 (RDNA 2), Radeon RX 7900 and PRO W7800 and W7900 (RDNA 3). Each GPU takes code of its own, here and
- * in rocBLAS (70 MB and more), and a quarter of an hour to compile; others have the Vulkan backend.
+ * in rocBLAS (170 MB and more), and a quarter of an hour of a processor; others have the Vulkan backend.
  */
 export const ROCM_ARCHITECTURES: readonly string[] = ["gfx1030", "gfx1100"];
 
