@@ -7,10 +7,10 @@ import { expect, test } from "vitest";
 
 const FOLDER = "/usr/lib/x86_64-linux-gnu";
 
-/** The tool root that the contract ring is given; it has binutils. */
+/** The tool root for kernel modules, which the contract ring is given; it has binutils. */
 function toolRoot(): string {
-  const root = process.env.SECAI_TOOL_ROOT;
-  if (root === undefined || root === "") throw new Error("SECAI_TOOL_ROOT names no tool root: run `npm run test:contract`");
+  const root = process.env.SECAI_MODULES_ROOT;
+  if (root === undefined || root === "") throw new Error("SECAI_MODULES_ROOT names no tool root: run `npm run test:contract`");
   return root;
 }
 

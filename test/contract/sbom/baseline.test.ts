@@ -33,7 +33,9 @@ function asTree(script: string) {
 }
 
 const describeRoot = (root: string, out: string) =>
-  asTree(`./node program.mjs --root ${root} --dpkg dpkg --root-hash ROOT_HASH --arguments 'ro quiet' --extensions '' --descriptions none --out ${out}`);
+  asTree(
+    `./node program.mjs --root ${root} --dpkg dpkg --root-hash ROOT_HASH --arguments 'ro quiet' --extensions '' --descriptions none --out ${out}`,
+  );
 
 const unit = (body: string, target: string) =>
   `[Unit]\nDescription=x\n[Service]\nExecStart=/bin/true\n${body}[Install]\nWantedBy=${target}\n`;

@@ -76,6 +76,28 @@ const kernel: readonly Case[] = [
   })),
 ];
 
+/** What lies over /usr as one layer; the overlay is the mount that belongs to it. */
+type Layer = NonNullable<RunningState["overlay"]>["layers"][number];
+const withLayer =
+  (layer: Layer) =>
+  ({ mounts }: RunningState): Partial<RunningState> => ({
+    mounts: [...mounts, { view: null, point: "/usr", root: "/", device: "0:50", type: "overlay" }],
+    overlay: { device: "0:50", layers: [layer] },
+  });
+
+const extensions: readonly Case[] = [
+  running(
+    "an extension of another release",
+    ["runtime.extensions"],
+    withLayer({ name: "foreign", device: "254:9", verity: "verified", hash: sha256("another root hash") }),
+  ),
+  running(
+    "a folder laid over /usr",
+    ["runtime.extensions"],
+    withLayer({ name: "/run/evil", device: null, verity: "absent", hash: null }),
+  ),
+];
+
 const programs: readonly Case[] = [
   running("a program from elsewhere", ["runtime.processes"], ({ processes }) => ({
     processes: [...processes, { exe: "/var/tmp/miner", sealed: false, unit: null, terminal: null, foreignCode: [] }],
@@ -115,4 +137,4 @@ const programs: readonly Case[] = [
   })),
 ];
 
-export const runningCases: readonly Case[] = [...files, ...network, ...kernel, ...programs];
+export const runningCases: readonly Case[] = [...files, ...network, ...kernel, ...extensions, ...programs];
