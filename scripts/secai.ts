@@ -31,6 +31,11 @@ const commands: Readonly<Record<string, Command>> = {
     sandboxes: true,
     load: async () => (await import("./image.ts")).runImage,
   },
+  build: {
+    summary: "the same as image",
+    sandboxes: true,
+    load: async () => (await import("./image.ts")).runImage,
+  },
   recipe: { summary: "check and show recipes", load: async () => (await import("@secai/pipelines/recipe/command")).runRecipe },
   lock: {
     summary: "update, check and compare locks",

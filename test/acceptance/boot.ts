@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { parseExtensions } from "@secai/formats/extensions";
 import { expectEqual, expectMatch, expectNone, expectTrue } from "../vm/expect.ts";
 import type { Scenario } from "../vm/suite.ts";
 
@@ -146,9 +147,12 @@ export const bootScenarios: readonly Scenario[] = [
         .map((line) => line.trim())
         .filter(Boolean);
       const { version } = test.release;
+      // As many second slots as first ones.
+      const { extensions } = parseExtensions(Buffer.from(await machine.succeeds("cat /usr/lib/secure-ai/extensions.json")));
+      const further = extensions.flatMap(({ partition }) => [partition, "_empty"]);
       expectEqual(
         [...labels].sort().join(" "),
-        ["_empty", "_empty", "esp", `root_${version}`, `root_${version}_verity`, "var"].sort().join(" "),
+        [...further, "_empty", "_empty", "esp", `root_${version}`, `root_${version}_verity`, "var"].sort().join(" "),
         "partitions",
       );
     },
