@@ -23,6 +23,7 @@ const baseline = buildBaseline({
     ...exampleBaselineFacts.files,
     ...["/usr/lib/modprobe.d/secure-ai.conf", "/usr/lib/sysctl.d/90-secure-ai.conf"].map(file),
     ...["/usr/lib/modules/6.12/kernel/net/sctp/sctp.ko.xz", "/usr/lib/modules/6.12/kernel/fs/dm-crypt.ko.xz"].map(file),
+    file("/usr/lib/modules/6.12/updates/secai/nvidia-uvm.ko.xz"),
     file("/usr/lib/systemd/system/debug-shell.service"),
   ],
 });
@@ -308,6 +309,16 @@ const rejected: { name: string; change: Partial<RunningState>; codes: readonly s
     codes: ["runtime.modules KERNEL_TAINTED"],
   },
   {
+    name: "a module built elsewhere where none of the release's own is loaded",
+    change: { modules: { ...clean.modules, taint: 4096 } },
+    codes: ["runtime.modules KERNEL_TAINTED"],
+  },
+  {
+    name: "an unsigned module beside one that was built with the image",
+    change: { modules: { ...clean.modules, loaded: ["nvidia_uvm"], taint: 4096 + 8192 } },
+    codes: ["runtime.modules KERNEL_TAINTED"],
+  },
+  {
     name: "changed rules for modules",
     change: withFiles((one) => [one.path.startsWith("/usr/lib/modprobe.d/") ? { ...one, sha256: sha256("x") } : one]),
     codes: ["runtime.modules MODPROBE_CHANGED"],
@@ -352,6 +363,10 @@ const accepted: { name: string; change: Partial<RunningState> }[] = [
   { name: "a setting with other white space", change: { sysctl: { "kernel.sysrq": "0", "net.x": "1 0" } } },
   { name: "a setting that this kernel lacks", change: { sysctl: { "kernel.sysrq": null } } },
   { name: "a module of the release, with the other dash", change: { modules: { ...clean.modules, loaded: ["dm_crypt"] } } },
+  {
+    name: "a module that was built with the image",
+    change: { modules: { ...clean.modules, loaded: ["nvidia_uvm"], taint: 4096 } },
+  },
   { name: "a kernel that complained about firmware", change: { modules: { ...clean.modules, taint: 512 + 2048 } } },
   {
     name: "a service's view with parts of the root mounted over themselves",
