@@ -209,17 +209,15 @@ export async function updateBootcLock(recipe: BootcRecipe, options: BootcUpdateO
   }
 }
 
-/** Registries and repositories of a recipe, which have addresses of their own; the archives of its tools have none. */
+/** Registries of a recipe, which images are named by; its archives and repositories of packages have no address of their own. */
 export function ownAddresses(recipe: BootcRecipe): Readonly<Record<string, readonly string[]>> {
   const registries = imageSources(recipe).map(([, { repository }]) => repository.slice(0, repository.indexOf("/")));
-  return Object.fromEntries([
-    ...registries.map((host): [string, string[]] => [host, [`https://${host}/v2/`]]),
-    ...recipe.base.repositories.map(({ name, url }): [string, string[]] => [name, [url]]),
-  ]);
+  return Object.fromEntries(registries.map((host): [string, string[]] => [host, [`https://${host}/v2/`]]));
 }
 
 /** Every archive that a recipe on a container base takes something from. */
 export function bootcArchives(recipe: BootcRecipe): readonly string[] {
   const debian = recipe.toolBase.archives.map(({ name }) => name);
-  return [...debian, ...(recipe.npm.length === 0 ? [] : [NPM_ARCHIVE]), ...Object.keys(ownAddresses(recipe))];
+  const rpm = recipe.base.repositories.map(({ name }) => name);
+  return [...debian, ...(recipe.npm.length === 0 ? [] : [NPM_ARCHIVE]), ...rpm, ...Object.keys(ownAddresses(recipe))];
 }

@@ -44,8 +44,6 @@ export interface ImageSource {
 /** A repository of RPM packages. */
 export interface RpmRepository {
   readonly name: string;
-  /** Folder that holds repodata/, with a slash at its end; mirrors may be named instead of it. */
-  readonly url: string;
   /** Files of the base image that hold the keys which may sign its packages, absolute. */
   readonly keys: readonly string[];
   /** File of this repository with the OpenPGP keys that must have signed the index, for repositories that sign theirs. */

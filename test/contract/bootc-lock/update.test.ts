@@ -58,7 +58,7 @@ async function fixtureRecipe(): Promise<BootcRecipe> {
     ...committed,
     base: {
       ...{ ...base, repository: "registry.example/owner/base", signer, database: DATABASE },
-      repositories: [{ name: "fedora", url: "https://rpms.example/", keys: [RPM_KEY] }],
+      repositories: [{ name: "fedora", keys: [RPM_KEY] }],
     },
     modules: modules.map((one) => ({
       ...one,
@@ -258,7 +258,7 @@ const refused: readonly (readonly [string, () => Partial<BootcRecipe>, string])[
   [
     "packages by a key that the base does not have",
     () => ({
-      base: { ...recipe.base, repositories: [{ name: "fedora", url: "https://rpms.example/", keys: ["/etc/pki/none"] }] },
+      base: { ...recipe.base, repositories: [{ name: "fedora", keys: ["/etc/pki/none"] }] },
     }),
     "STEP_FAILED",
   ],
