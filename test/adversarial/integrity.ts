@@ -77,7 +77,6 @@ export const integrityScenarios: readonly Scenario[] = [
     id: "root.data-running",
     title: "One bit flipped below the running system: the same, by root itself",
     needs: "fork",
-    smoke: true,
     async run(test) {
       const machine = await test.fork();
       const { path, offset } = await findVictim(machine);
