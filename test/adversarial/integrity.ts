@@ -79,6 +79,8 @@ export const integrityScenarios: readonly Scenario[] = [
     needs: "fork",
     async run(test) {
       const machine = await test.fork();
+      // The watch would go over to the other slot, with a restart, while the evidence is being collected.
+      await machine.succeeds("systemctl stop secure-ai-verity-watch.timer");
       const { path, offset } = await findVictim(machine);
       const partition =
         "/dev/disk/by-partuuid/$(veritysetup status root | sed -n 's/.*root hash: *//p' | sed -E 's/^(.{8})(.{4})(.{4})(.{4})(.{12}).*/\\1-\\2-\\3-\\4-\\5/')";
@@ -86,17 +88,18 @@ export const integrityScenarios: readonly Scenario[] = [
         `printf X | dd of=${partition} bs=1 seek=${offset} conv=notrunc,fsync status=none && echo 3 > /proc/sys/vm/drop_caches`,
       );
       expectMatch(await machine.fails(`cat ${path} >/dev/null`), /Input\/output error/, "reading the changed file");
-      await detected(test, machine);
+      await detected(test, machine, "systemctl start --no-block secure-ai-verity-watch.timer secure-ai-verity-watch.service");
     },
   },
 ];
 
 /** The kernel says so, attestation fails, and the watch acts by itself. */
-async function detected(test: Test, machine: Machine): Promise<void> {
+async function detected(test: Test, machine: Machine, watch?: string): Promise<void> {
   expectMatch(await machine.succeeds("journalctl -k -b --no-pager -o cat"), KERNEL_REFUSES, "kernel log");
   const { verdict, failures } = await runtimeVerdict(test.release, test.bench, machine, { trust: "test" });
   expectEqual(verdict, "rejected", "verdict");
   expectMatch(failures.join(" "), /ROOT_/, "refusal");
+  if (watch !== undefined) await machine.succeeds(watch);
   await machine.waitForSerial(/SECAI-VERITY-CORRUPTED: /, test.bench.limits.settle);
   await machine.waitForSerial(/SECAI-(SLOT-RETRY|SLOT-FALLBACK): /, test.bench.limits.settle);
 }
