@@ -3,7 +3,7 @@
 // writes libggml-cuda.so and backend.json
 import { copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { cacheEnvironment, compileJobs } from "../backends/compile.ts";
+import { compileBackend } from "../backends/compile.ts";
 import {
   architecturesOf,
   BUILD,
@@ -15,7 +15,7 @@ import {
 } from "../backends/cuda.ts";
 import { unpackLlamaSources } from "../backends/llama-sources.ts";
 import { backendFolder, writeRecord } from "../backends/record.ts";
-import { readFlags, sourceDateEpoch, tool, toolOutput } from "./tool.ts";
+import { readFlags, sourceDateEpoch, toolOutput } from "./tool.ts";
 
 const LIBRARY = "libggml-cuda.so";
 /** The compiler of the largest kernels takes 1.5 GB. */
@@ -25,19 +25,16 @@ const flag = readFlags(process.argv.slice(2));
 const out = flag("out");
 const architectures = flag("architectures").split(",");
 
-function compile(): void {
-  const cache = cacheEnvironment(flag("ccache"));
-  const jobs = compileJobs(BYTES_A_JOB);
-  console.log(`configuring for ${codeNames(architectures).join(", ")}${cache === undefined ? "" : ", with a compiler cache"}`);
-  tool("cmake", cmakeArguments(architectures, cache !== undefined), { env: cache ?? {} });
-  console.log(`compiling, ${jobs} files at a time; the largest take minutes`);
-  tool("ninja", ["-C", BUILD, "-j", String(jobs), "ggml-cuda"], { env: cache ?? {} });
-}
-
 sourceDateEpoch();
 const sources = unpackLlamaSources(flag("sources"), SOURCES);
 console.log(`sources: llama.cpp ${sources.llamaCpp}, ggml ${sources.ggml}`);
-compile();
+compileBackend({
+  target: "ggml-cuda",
+  gpus: codeNames(architectures),
+  cmake: (cached) => cmakeArguments(architectures, cached),
+  bytesAJob: BYTES_A_JOB,
+  ccache: flag("ccache"),
+});
 mkdirSync(out, { recursive: true });
 const library = join(out, LIBRARY);
 copyFileSync(join(BUILD, "bin", LIBRARY), library);

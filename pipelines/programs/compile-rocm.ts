@@ -3,14 +3,14 @@
 // writes libggml-hip.so and backend.json
 import { copyFileSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { cacheEnvironment, compileJobs } from "../backends/compile.ts";
+import { compileBackend } from "../backends/compile.ts";
 import { BUILD, SOURCES } from "../backends/cuda.ts";
 import { unpackLlamaSources } from "../backends/llama-sources.ts";
 import { backendFolder, writeRecord } from "../backends/record.ts";
 import { cmakeArguments } from "../backends/rocm/cmake.ts";
 import { gpusOf, requireGpus } from "../backends/rocm/code-objects.ts";
 import { applyPatches } from "../backends/rocm/patches.ts";
-import { readFlags, sourceDateEpoch, tool } from "./tool.ts";
+import { readFlags, sourceDateEpoch } from "./tool.ts";
 
 const LIBRARY = "libggml-hip.so";
 /** The compiler of the largest kernels takes 1 GB. */
@@ -20,20 +20,17 @@ const flag = readFlags(process.argv.slice(2));
 const out = flag("out");
 const architectures = flag("architectures").split(",");
 
-function compile(): void {
-  const cache = cacheEnvironment(flag("ccache"));
-  const jobs = compileJobs(BYTES_A_JOB);
-  console.log(`configuring for ${architectures.join(", ")}${cache === undefined ? "" : ", with a compiler cache"}`);
-  tool("cmake", cmakeArguments(architectures, cache !== undefined), { env: cache ?? {} });
-  console.log(`compiling, ${jobs} files at a time; the largest take minutes`);
-  tool("ninja", ["-C", BUILD, "-j", String(jobs), "ggml-hip"], { env: cache ?? {} });
-}
-
 sourceDateEpoch();
 const sources = unpackLlamaSources(flag("sources"), SOURCES);
 console.log(`sources: llama.cpp ${sources.llamaCpp}, ggml ${sources.ggml}`);
 console.log(`patches: ${applyPatches(SOURCES, flag("patches")).join(", ")}`);
-compile();
+compileBackend({
+  target: "ggml-hip",
+  gpus: architectures,
+  cmake: (cached) => cmakeArguments(architectures, cached),
+  bytesAJob: BYTES_A_JOB,
+  ccache: flag("ccache"),
+});
 mkdirSync(out, { recursive: true });
 const library = join(out, LIBRARY);
 copyFileSync(join(BUILD, "bin", LIBRARY), library);
