@@ -22,7 +22,7 @@ export async function setContentId(path: string, id: string): Promise<number> {
     const sectors = header.readUInt32LE(DESCRIPTOR_SIZE_AT);
     if (header.readUInt32LE(0) !== MAGIC || sectors === 0 || sectors > MAX_DESCRIPTOR_SECTORS)
       throw new Error(`${path} is no VMDK with a descriptor`);
-    const text = (await bytesAt(file, offset, sectors * SECTOR)).toString("latin1").replace(/\0+$/, "");
+    const text = untilZero(await bytesAt(file, offset, sectors * SECTOR));
     if (text.match(/^CID=[0-9a-f]+$/gm)?.length !== 1) throw new Error(`${path} has not one content id`);
     const fixed = Buffer.alloc(sectors * SECTOR);
     fixed.write(text.replace(/^CID=[0-9a-f]+$/m, `CID=${id}`), "latin1");
@@ -31,6 +31,12 @@ export async function setContentId(path: string, id: string): Promise<number> {
   } finally {
     await file.close();
   }
+}
+
+/** QEMU writes a second, perhaps shorter, content id over the first: what lies behind the text's end is left over from the longer one. */
+function untilZero(bytes: Buffer): string {
+  const end = bytes.indexOf(0);
+  return bytes.toString("latin1", 0, end < 0 ? bytes.length : end);
 }
 
 async function bytesAt(file: FileHandle, position: number, length: number): Promise<Buffer> {
