@@ -3,7 +3,8 @@ import { constants } from "node:fs";
 import { link, lstat, open, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { KitError } from "./errors.ts";
-import { exists, readCredential, syncDirectory } from "./files.ts";
+import { exists, readCredential, syncDirectory, writeAtomic } from "./files.ts";
+import { createSigner, keyIdOf, readPublicKey } from "./signing.ts";
 
 /**
  * Makes a credential that is absent; leaves one that is there alone, whatever it holds: an altered one is refused, never repaired. Temp
@@ -28,6 +29,22 @@ export async function ensureCredential(directory: string, name: string): Promise
   await link(temporary, path);
   await rm(temporary);
   await syncDirectory(directory);
+  return "created";
+}
+
+/**
+ * Writes the public half of a signing key beside its seed, or checks the one that is there.
+ * @throws KitError CREDENTIAL_MALFORMED, PUBLIC_KEY_MALFORMED; PUBLIC_KEY_MISMATCH for the half of another key
+ */
+export async function ensurePublicKey(directory: string, seedName: string, name: string): Promise<"created" | "kept"> {
+  const path = join(directory, name);
+  const signer = createSigner(await readCredential(join(directory, seedName)));
+  if (await exists(path)) {
+    const actual = keyIdOf(await readPublicKey(path));
+    if (actual === signer.keyId) return "kept";
+    throw new KitError("PUBLIC_KEY_MISMATCH", { expected: `${path} of key ${signer.keyId}`, actual });
+  }
+  await writeAtomic(path, signer.publicKey(), 0o644);
   return "created";
 }
 

@@ -70,6 +70,11 @@ export const kitErrors = {
     meaning: "A credential is absent, and no service starts without its credentials.",
     fix: "Start secure-ai-credentials.service and read its log.",
   },
+  CREDENTIAL_SHARED: {
+    exit: 1,
+    meaning: "Two scopes of a service have the same credential, so one would imply the other.",
+    fix: "Remove both files and start secure-ai-credentials.service to make new ones.",
+  },
   CREDENTIAL_STORE_UNENCRYPTED: {
     exit: 1,
     meaning: "The directory of the credentials does not lie on a LUKS volume.",
@@ -77,6 +82,16 @@ export const kitErrors = {
   },
   FILE_TOO_LARGE: { exit: 2, meaning: "A file is larger than its reader accepts.", fix: "Use the file that was meant." },
   FILE_UNREADABLE: { exit: 2, meaning: "A file cannot be read as a regular file.", fix: "Check that it exists and is readable." },
+  PUBLIC_KEY_MALFORMED: {
+    exit: 1,
+    meaning: "A file does not hold the public key of one of the appliance's services.",
+    fix: "Start secure-ai-credentials.service and read its log.",
+  },
+  PUBLIC_KEY_MISMATCH: {
+    exit: 1,
+    meaning: "A public key is not that of the signing key beside it: one of the two was exchanged.",
+    fix: "Treat the machine as tampered with; what was signed until now is judged with a copy of the key that was kept elsewhere.",
+  },
 } as const satisfies Catalogue;
 
 export type KitErrorCode = keyof typeof kitErrors;
@@ -103,6 +118,12 @@ export const httpErrors = {
   },
   HTTP_BODY_TOO_LARGE: { status: 413, exit: 2, meaning: "The body is larger than 64 KiB.", fix: "Send less." },
   HTTP_BODY_UNEXPECTED: { status: 400, exit: 2, meaning: "This request takes no body.", fix: "Send none." },
+  HTTP_FORBIDDEN: {
+    status: 403,
+    exit: 1,
+    meaning: "The credential is genuine, but not for this.",
+    fix: "Send the credential whose scope the service's OpenAPI page names for this request.",
+  },
   HTTP_INTERNAL: { status: 500, exit: 70, meaning: "The service failed; nothing was allowed.", fix: "Read the service's log." },
   HTTP_MEDIA_TYPE: {
     status: 415,

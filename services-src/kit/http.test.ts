@@ -25,16 +25,16 @@ function setup(): Setup {
   const app = createApp({
     routes: [
       route({ method: "GET", path: "/open", summary: "", access: "open" }, async () => ({ status: 200, json: { ok: true } })),
-      route({ method: "POST", path: "/echo", summary: "", access: "token", request: echoRequest }, async ({ text }) => ({
+      route({ method: "POST", path: "/echo", summary: "", access: ["token"], request: echoRequest }, async ({ text }) => ({
         status: 200,
         json: { text },
       })),
-      route({ method: "GET", path: "/bug", summary: "", access: "token" }, () => Promise.reject(new Error("secret detail"))),
-      route({ method: "GET", path: "/unrecorded", summary: "", access: "token" }, () =>
+      route({ method: "GET", path: "/bug", summary: "", access: ["token"] }, () => Promise.reject(new Error("secret detail"))),
+      route({ method: "GET", path: "/unrecorded", summary: "", access: ["token"] }, () =>
         Promise.reject(new KitError("AUDIT_UNAVAILABLE")),
       ),
     ],
-    authenticate: createBearer({ token, clock, record: async (data) => recorded.push(data) }),
+    authenticate: createBearer({ tokens: { token }, clock, record: async (data) => recorded.push(data) }),
     clock,
     ids: { next: () => "request-1" },
     log: (level, message, fields) => logged.push({ level, message, ...fields }),

@@ -71,10 +71,11 @@ async function answer(
     if (methods === undefined) return refusal("HTTP_NOT_FOUND", exchange);
     const route = methods.get(request.method);
     if (route === undefined) return refusal("HTTP_METHOD", exchange, { Allow: [...methods.keys()].join(", ") });
-    if (route.access === "token") await parts.authenticate(request.authorization);
+    const { access } = route;
+    const caller = access === "open" ? {} : { caller: await parts.authenticate(request.authorization, access) };
     const body = await decode(route, request);
     request.signal.throwIfAborted();
-    return encode(await route.handle(body, exchange), exchange);
+    return encode(await route.handle(body, { ...exchange, ...caller }), exchange);
   } catch (error) {
     return fromError(parts.log, error, exchange);
   }

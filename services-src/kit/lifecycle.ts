@@ -12,6 +12,8 @@ const NOTIFY_TIMEOUT_MS = 5_000;
 /** A service that is up. `stop` drains, flushes and closes. */
 export interface Running {
   stop(): Promise<void>;
+  /** Whether the service still does its work; asked before each ping of systemd's watchdog. Default: yes. */
+  alive?(): boolean;
 }
 
 /**
@@ -28,9 +30,11 @@ export async function runService(log: Log, environment: Environment, start: () =
   const stopped = nextSignal();
   try {
     const running = await start();
-    await notifyReady(environment);
+    await notify(environment, "READY=1");
     log("info", "service ready");
+    const stopWatchdog = startWatchdog(environment, running, log);
     log("info", "service stopping", { signal: await stopped });
+    stopWatchdog();
     await running.stop();
   } catch (error) {
     fail(error);
@@ -45,14 +49,28 @@ function nextSignal(): Promise<NodeJS.Signals> {
 }
 
 /**
- * READY=1 for Type=notify. The protocol is one datagram on a Unix socket, which Node cannot send, so systemd's own program sends it (the
- * unit needs NotifyAccess=all). There are no watchdog pings for the same reason: a process every few seconds costs more than the health
- * check, which asks /ready from outside and so notices a hung event loop as well.
+ * WATCHDOG=1 three times within WatchdogSec= of the unit (sd_watchdog_enabled(3)): sent from the event loop, so a loop that hangs stops it,
+ * and only while `alive` says so. systemd then kills and restarts the service.
  */
-async function notifyReady({ NOTIFY_SOCKET }: Environment): Promise<void> {
+function startWatchdog(environment: Environment, { alive }: Running, log: Log): () => void {
+  const { WATCHDOG_USEC } = environment;
+  if (WATCHDOG_USEC === undefined || !/^[1-9][0-9]{0,15}$/.test(WATCHDOG_USEC)) return () => {};
+  const timer = setInterval(() => {
+    if (alive?.() === false) return;
+    // A ping that was not sent is only one that is missing: systemd counts them.
+    notify(environment, "WATCHDOG=1").catch((error: unknown) => log("warning", "no watchdog ping", errorFields(error)));
+  }, Number(WATCHDOG_USEC) / 3000);
+  return () => clearInterval(timer);
+}
+
+/**
+ * The protocol is one datagram on a Unix socket, which Node cannot send, so systemd's own program sends it (the unit needs NotifyAccess=all).
+ * A process a ping: units choose a WatchdogSec= of a minute and more.
+ */
+async function notify({ NOTIFY_SOCKET }: Environment, message: string): Promise<void> {
   if (NOTIFY_SOCKET === undefined) return;
   await new Promise<void>((resolve, reject) => {
-    execFile(NOTIFY_PROGRAM, ["--ready"], { timeout: NOTIFY_TIMEOUT_MS, env: { NOTIFY_SOCKET } }, (error) =>
+    execFile(NOTIFY_PROGRAM, [message], { timeout: NOTIFY_TIMEOUT_MS, env: { NOTIFY_SOCKET } }, (error) =>
       error ? reject(error) : resolve(),
     );
   });

@@ -7,6 +7,8 @@ export interface Metrics {
   /** Adds one to a counter. Label values must come from a fixed set, never from a request. */
   count(name: string, labels?: Labels): void;
   observeSeconds(name: string, seconds: number): void;
+  /** A value that may fall again, read when the page is rendered. */
+  gauge(name: string, read: () => number): void;
   /** Prometheus text exposition format 0.0.4. */
   render(): string;
 }
@@ -20,7 +22,11 @@ interface Histogram {
 export function createMetrics(prefix: string): Metrics {
   const counters = new Map<string, Map<string, number>>();
   const histograms = new Map<string, Histogram>();
+  const gauges = new Map<string, () => number>();
   return {
+    gauge(name, read) {
+      gauges.set(name, read);
+    },
     count(name, labels = {}) {
       const series = counters.get(name) ?? new Map<string, number>();
       counters.set(name, series);
@@ -39,6 +45,7 @@ export function createMetrics(prefix: string): Metrics {
     render: () =>
       [
         ...[...counters].flatMap(([name, series]) => renderCounter(`${prefix}_${name}`, series)),
+        ...[...gauges].flatMap(([name, read]) => [`# TYPE ${prefix}_${name} gauge`, `${prefix}_${name} ${read()}`]),
         ...[...histograms].flatMap(([name, histogram]) => renderHistogram(`${prefix}_${name}`, histogram)),
         "",
       ].join("\n"),

@@ -17,14 +17,20 @@ export function openApi(title: string, version: string, endpoints: readonly Endp
     openapi: "3.1.0",
     info: { title, version },
     paths,
-    components: { securitySchemes: { token: { type: "http", scheme: "bearer" } } },
+    components: { securitySchemes: Object.fromEntries(scopes(endpoints).map((scope) => [scope, bearer])) },
   };
+}
+
+const bearer = { type: "http", scheme: "bearer" } as const;
+
+function scopes(endpoints: readonly Endpoint[]): readonly string[] {
+  return [...new Set(endpoints.flatMap(({ access }) => (access === "open" ? [] : access)))].sort();
 }
 
 function operation(endpoint: Endpoint): Record<string, unknown> {
   return {
     summary: endpoint.summary,
-    security: endpoint.access === "token" ? [{ token: [] }] : [],
+    security: endpoint.access === "open" ? [] : endpoint.access.map((scope) => ({ [scope]: [] })),
     ...(endpoint.request === undefined
       ? {}
       : { requestBody: { required: true, content: { "application/json": { schema: endpoint.request.schema } } } }),
@@ -50,7 +56,7 @@ function failures(endpoint: Endpoint): Record<string, unknown> {
 function errors({ request, access, errors: own = {} }: Endpoint): Readonly<Record<string, number>> {
   const body: HttpErrorCode[] =
     request === undefined ? ["HTTP_BODY_UNEXPECTED"] : ["HTTP_BODY_MALFORMED", "HTTP_BODY_SCHEMA", "HTTP_MEDIA_TYPE"];
-  const token: HttpErrorCode[] = access === "token" ? ["HTTP_UNAUTHENTICATED", "HTTP_RATE_LIMITED"] : [];
+  const token: HttpErrorCode[] = access === "open" ? [] : ["HTTP_UNAUTHENTICATED", "HTTP_FORBIDDEN", "HTTP_RATE_LIMITED"];
   const common: HttpErrorCode[] = [...body, ...token, "HTTP_BODY_TOO_LARGE", "HTTP_UNAVAILABLE", "HTTP_INTERNAL"];
   return { ...Object.fromEntries(common.map((code) => [code, httpErrors[code].status])), ...own };
 }

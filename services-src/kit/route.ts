@@ -1,7 +1,12 @@
 import type { Shape } from "./schema.ts";
 
+/** What one credential lets its holder do at one service, e.g. "operator". */
+export type Scope = string;
+
 /** What a handler knows of its request besides the body. */
 export interface Exchange {
+  /** Whose credential came with the request; undefined where none is asked for. */
+  readonly caller?: Scope;
   /** Also in the answer's X-Request-Id and in the audit record. */
   readonly requestId: string;
   /** Aborts when the client leaves or the request's time is over: whatever was begun for it must stop. */
@@ -17,8 +22,8 @@ export interface Endpoint<T = unknown> {
   /** Exact path; there are no parameters in paths and no query strings. */
   readonly path: string;
   readonly summary: string;
-  /** "open": answers without a credential. Only liveness and readiness are. */
-  readonly access: "open" | "token";
+  /** "open": answers without a credential. Only liveness and readiness are. Otherwise the scopes of which the caller needs one. */
+  readonly access: "open" | readonly [Scope, ...Scope[]];
   /** Absent: the request must have no body. */
   readonly request?: Shape<T>;
   /** The shape of status 200; without it the answer is text. */

@@ -22,7 +22,7 @@ async function start(): Promise<Running> {
   const metrics = createMetrics("policy_engine");
   const engine = createEngine({ policy, audit, clock });
   const authenticate = createBearer({
-    token: config.token,
+    tokens: { token: config.token },
     clock,
     record: (data) => audit.append("authentication_failed", data),
   });
