@@ -12,7 +12,9 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   services: ["services-src/kit"],
   // gpu.json and the qualification of a GPU are documents that the toolchain and the verifier read, too.
   "services-src/gpu": ["services-src/kit", "attest/formats"],
-  "services-src/runtime-attestor": ["services-src/kit", "attest/measure"],
+  // The machine judges itself with the collector and the checks that the verifier judges it with from outside.
+  "services-src/runtime-attestor": ["services-src/kit", "attest/formats", "attest/measure", "attest/verify"],
+  "services-src/integrity-monitor": ["services-src/kit", "attest/formats", "attest/verify"],
   scripts: ["pipelines", "release", "attest/verify", "attest/measure", "attest/formats", "services-src/gpu"],
 };
 
