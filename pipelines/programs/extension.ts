@@ -33,6 +33,7 @@ import {
   requireOnlyAdds,
   requirePermitted,
 } from "../extension/tree.ts";
+import { removePaths } from "./remove-paths.ts";
 import { derived, derivedUuid, makeErofs, makeVerity } from "./sealing.ts";
 import { readFlags, toolOutput } from "./tool.ts";
 
@@ -63,10 +64,7 @@ function prune(): void {
   for (const path of globSync("usr/share/doc/*/*", { cwd: tree })) {
     if (!path.endsWith("/copyright")) rmSync(join(tree, path), { recursive: true, force: true });
   }
-  for (const pattern of list("remove")) {
-    if (!pattern.startsWith("/") || pattern.split("/").includes("..")) throw new Error(`${pattern} leaves the tree`);
-    for (const match of globSync(pattern.slice(1), { cwd: tree })) rmSync(join(tree, match), { recursive: true, force: true });
-  }
+  removePaths(tree, list("remove"));
   for (const { path, stat } of entriesOf(tree).toReversed()) {
     if (stat.isDirectory() && path !== "usr" && readdirSync(join(tree, path)).length === 0) rmdirSync(join(tree, path));
   }

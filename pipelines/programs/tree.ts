@@ -1,80 +1,19 @@
 // Turns the distribution's root into the appliance's: overlays, services, unit presets, everything removed that must not ship.
 // tree --root DIR --overlays DIR,DIR --services DIR --programs DIR --purge PKG,PKG --remove GLOB,GLOB --image-id ID --version V
 //   --extensions NAME=MIB,NAME=MIB --descriptions DIR --out DIR --dpkg DIR
-import { createHash } from "node:crypto";
-import {
-  chmodSync,
-  cpSync,
-  globSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { cpSync, lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { canonicalJson } from "@secai/formats/canonical-json";
 import { EXTENSION_PARTITION_TYPE, extensionsBytes } from "@secai/formats/extensions";
 import { emulatorFor } from "./emulator.ts";
 import { declared, extensionSlots } from "./extension-slots.ts";
+import { folderIn, installPrograms, installServices } from "./installed.ts";
+import { install, overlay } from "./overlay.ts";
+import { removePaths } from "./remove-paths.ts";
 import { readFlags, tool } from "./tool.ts";
 
 const flag = readFlags(process.argv.slice(2));
 const tree = flag("out");
 const inTree = (path: string) => join(tree, path);
-
-/** Copies an overlay so that the checkout's umask and owner leave no trace: 0755 for folders and programs, 0644 for the rest. */
-function overlay(from: string, to: string): void {
-  for (const name of readdirSync(from).sort()) {
-    const source = join(from, name);
-    const target = join(to, name);
-    const stat = lstatSync(source);
-    if (stat.isDirectory()) {
-      const existing = lstatSync(target, { throwIfNoEntry: false });
-      if (existing === undefined) mkdirSync(target, { mode: 0o755 });
-      overlay(source, target);
-      continue;
-    }
-    rmSync(target, { force: true });
-    if (stat.isSymbolicLink()) symlinkSync(readlinkSync(source), target);
-    else install(source, target, (stat.mode & 0o100) === 0 ? 0o644 : 0o755);
-  }
-}
-
-function install(source: string, target: string, mode: number): void {
-  writeFileSync(target, readFileSync(source));
-  chmodSync(target, mode);
-}
-
-function folder(path: string): string {
-  mkdirSync(inTree(path), { recursive: true, mode: 0o755 });
-  return inTree(path);
-}
-
-/** The sealed manifest: what the service runner may start. Shape shared with services-src/kit. */
-function installServices(bundles: string): void {
-  const services: Record<string, { path: string; sha256: string }> = {};
-  folder("usr/lib/secure-ai/services");
-  for (const file of readdirSync(bundles).sort()) {
-    const path = `/usr/lib/secure-ai/services/${file}`;
-    install(join(bundles, file), inTree(path), 0o644);
-    services[file.replace(/\.mjs$/, "")] = {
-      path,
-      sha256: createHash("sha256")
-        .update(readFileSync(join(bundles, file)))
-        .digest("hex"),
-    };
-  }
-  writeFileSync(inTree("usr/lib/secure-ai/services.json"), `${canonicalJson({ schema: 1, services })}\n`, { mode: 0o644 });
-}
-
-function installPrograms(programs: string): void {
-  folder("usr/libexec/secure-ai");
-  for (const file of readdirSync(programs).sort()) install(join(programs, file), inTree(`usr/libexec/secure-ai/${file}`), 0o644);
-}
 
 /**
  * The root hashes by which this root knows its system extensions, and for first boot the partitions: those that came with the disk, and as
@@ -82,7 +21,7 @@ function installPrograms(programs: string): void {
  */
 function declareExtensions(): void {
   const slots = extensionSlots(flag("extensions"), flag("descriptions"));
-  folder("usr/lib/secure-ai");
+  folderIn(tree, "usr/lib/secure-ai");
   writeFileSync(inTree("usr/lib/secure-ai/extensions.json"), extensionsBytes(declared(slots)), { mode: 0o644 });
   for (const { order, name, sizeMiB } of slots) {
     const size = `SizeMinBytes=${sizeMiB}M\nSizeMaxBytes=${sizeMiB}M\n`;
@@ -100,16 +39,8 @@ function declareExtensions(): void {
 /** What can compute in this image; absent from an image without a runtime. */
 function installGpuBackends(from: string): void {
   if (from === "") return;
-  folder("usr/lib/secure-ai");
+  folderIn(tree, "usr/lib/secure-ai");
   install(from, inTree("usr/lib/secure-ai/gpu-backends.json"), 0o644);
-}
-
-/** Path globs of the recipe. One that matches nothing is fine: package sets differ between architectures. */
-function removePaths(patterns: readonly string[]): void {
-  for (const pattern of patterns) {
-    if (!pattern.startsWith("/") || pattern.split("/").includes("..")) throw new Error(`${pattern} leaves the tree`);
-    for (const match of globSync(pattern.slice(1), { cwd: tree })) rmSync(join(tree, match), { recursive: true, force: true });
-  }
 }
 
 /** Takes packages out of the tree and of its package database, whatever depends on them: the recipe says why. */
@@ -147,15 +78,15 @@ function emptyVar(): void {
 tool("cp", ["-a", "--reflink=auto", `${flag("root")}/.`, tree]);
 purge(list("purge"));
 cpSync(inTree("var/lib/dpkg"), flag("dpkg"), { recursive: true });
-removePaths(list("remove"));
+removePaths(tree, list("remove"));
 for (const source of [...list("overlays"), ...list("additions")]) overlay(source, tree);
 installGpuBackends(flag("gpu-backends"));
-installServices(flag("services"));
-installPrograms(flag("programs"));
+installServices(flag("services"), tree);
+installPrograms(flag("programs"), tree);
 declareExtensions();
 identify(flag("image-id"), flag("version"));
 tool("systemd-sysusers", [`--root=${tree}`]);
 for (const name of ["passwd-", "group-", "shadow-", "gshadow-", ".pwd.lock"]) rmSync(inTree(join("etc", name)), { force: true });
 tool("systemctl", [`--root=${tree}`, "--quiet", "--preset-mode=full", "preset-all"]);
 emptyVar();
-for (const path of ["efi", "boot", "var"]) folder(path);
+for (const path of ["efi", "boot", "var"]) folderIn(tree, path);

@@ -18,8 +18,9 @@ export const silverblueErrors = {
   },
   LAYER_UNSAFE: {
     exit: 1,
-    meaning: "A layer holds an entry that leads out of the root, or of a kind that no base image needs.",
-    fix: "Do not use this image as a base.",
+    meaning:
+      "A layer or an overlay holds an entry that leads out of the root or lies where none may, or of a kind that no base image needs.",
+    fix: "Do not use this image as a base; of an overlay, move the entry below /usr or /etc.",
   },
   IMAGE_UNPACK_INCOMPLETE: {
     exit: 3,

@@ -11,10 +11,11 @@ import { SilverblueError } from "../../silverblue/errors.ts";
 import { identify } from "../../silverblue/identity.ts";
 import { kernelOf } from "../../silverblue/kernel.ts";
 import { normalise } from "../../silverblue/normalise.ts";
-import { installPrograms, installServices, overlay } from "../../silverblue/overlay.ts";
 import { checkPolicy, OTHER_POLICIES, POLICY_PATH } from "../../silverblue/policy.ts";
 import { databaseOf } from "../../silverblue/rpm.ts";
 import { checkMountNames, checkUnits, parseUnits } from "../../silverblue/units.ts";
+import { installPrograms, installServices } from "../installed.ts";
+import { overlay } from "../overlay.ts";
 import { readFlags, tool } from "../tool.ts";
 
 const flag = readFlags(process.argv.slice(2));

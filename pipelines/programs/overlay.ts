@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import {
   chmodSync,
   lstatSync,
@@ -11,12 +10,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { canonicalJson } from "@secai/formats/canonical-json";
-import { SilverblueError } from "./errors.ts";
+import { SilverblueError } from "../silverblue/errors.ts";
 
 /** Top-level links of a merged /usr, and what an overlay must say instead. */
 const MERGED = ["bin", "sbin", "lib", "lib64"];
-/** State of the machine: bootc unpacks /var at installation only and never again, and /usr/etc is its own. */
+/** State of the machine and mount points: bootc unpacks /var at installation only and never again, and /usr/etc is its own. */
 const NOT_OURS = ["usr/etc", "var", "run", "tmp", "proc", "sys", "dev", "boot", "sysroot", "ostree", "home", "opt"];
 
 function checkPlace(path: string): void {
@@ -25,6 +23,7 @@ function checkPlace(path: string): void {
   throw new SilverblueError("LAYER_UNSAFE", { expected: "overlays below /usr and /etc", actual: `/${path}` });
 }
 
+/** A file's content under another name, with this mode and nothing else of the source. */
 export function install(source: string, target: string, mode: number): void {
   writeFileSync(target, readFileSync(source));
   chmodSync(target, mode);
@@ -54,30 +53,4 @@ export function overlay(from: string, root: string, folder = ""): void {
     if (stat.isSymbolicLink()) symlinkSync(readlinkSync(join(from, path)), target);
     else install(join(from, path), target, (stat.mode & 0o100) === 0 ? 0o644 : 0o755);
   }
-}
-
-/** A folder of the root, made where it is missing. */
-export function folderIn(root: string, path: string): string {
-  mkdirSync(join(root, path), { recursive: true, mode: 0o755 });
-  return join(root, path);
-}
-
-/** Bundles of services, and the sealed list of what the service runner may start (its reader is services-src/kit). */
-export function installServices(bundles: string, root: string): void {
-  const services: Record<string, { path: string; sha256: string }> = {};
-  folderIn(root, "usr/lib/secure-ai/services");
-  for (const file of readdirSync(bundles).sort()) {
-    const path = `/usr/lib/secure-ai/services/${file}`;
-    install(join(bundles, file), join(root, path), 0o644);
-    const digest = createHash("sha256")
-      .update(readFileSync(join(bundles, file)))
-      .digest("hex");
-    services[file.replace(/\.mjs$/, "")] = { path, sha256: digest };
-  }
-  writeFileSync(join(root, "usr/lib/secure-ai/services.json"), `${canonicalJson({ schema: 1, services })}\n`, { mode: 0o644 });
-}
-
-export function installPrograms(programs: string, root: string): void {
-  const folder = folderIn(root, "usr/libexec/secure-ai");
-  for (const file of readdirSync(programs).sort()) install(join(programs, file), join(folder, file), 0o644);
 }
