@@ -6,8 +6,8 @@ import type { Input, OutputRef, Step } from "./step.ts";
 import type { NpmLock } from "./steps/closure.ts";
 import { outputOf } from "./steps/exec.ts";
 import { fetchStep, rootStep } from "./steps/root.ts";
+import { bootcSbomStep } from "./steps/sbom.ts";
 import {
-  bootcSbomStep,
   fetchImageStep,
   fetchRpmsStep,
   finalTreeStep,

@@ -11,20 +11,10 @@ import { bundleStep, serviceSbomStep } from "./steps/bundle.ts";
 import { type NpmLock, npmClosure } from "./steps/closure.ts";
 import { outputOf } from "./steps/exec.ts";
 import { extensionStep } from "./steps/extension.ts";
-import {
-  type BootKeys,
-  baselineStep,
-  diskStep,
-  extensionSbomStep,
-  imageSbomStep,
-  initrdStep,
-  measureStep,
-  sealStep,
-  treeStep,
-  ukiStep,
-} from "./steps/image.ts";
+import { type BootKeys, baselineStep, diskStep, initrdStep, measureStep, sealStep, treeStep, ukiStep } from "./steps/image.ts";
 import { isoStep, ociStep, ovaStep } from "./steps/media.ts";
 import { fetchStep, rootStep, toolRoot } from "./steps/root.ts";
+import { extensionSbomStep, imageSbomStep } from "./steps/sbom.ts";
 
 /** Public halves of the keys as the plan sees them; private ones stay with the engine. */
 export interface PlanKeys {

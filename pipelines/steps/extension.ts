@@ -1,8 +1,8 @@
 import type { RecipeExtension } from "../recipe/recipe.ts";
 import type { ExecStep, Input, OutputRef } from "../step.ts";
 import { directory, file, outputOf, programStep } from "./exec.ts";
-import { overlayPaths, overlaySources } from "./image.ts";
 import { toolRoot } from "./root.ts";
+import { overlayPaths, overlaySources } from "./tree-inputs.ts";
 
 export interface ExtensionInputs {
   readonly extension: RecipeExtension;

@@ -1,15 +1,12 @@
 import type { ExecStep, Input, OutputRef, Secret } from "../step.ts";
 import { directory, file, outputOf, programStep } from "./exec.ts";
 import { toolRoot } from "./root.ts";
+import { bundleInputs, overlayPaths, overlaySources } from "./tree-inputs.ts";
 
 interface Common {
   readonly version: string;
   readonly sourceDateEpoch: number;
 }
-
-export const overlaySources = (overlays: readonly string[]) =>
-  Object.fromEntries(overlays.map((path, index): [string, Input] => [`/in/overlay/${index}`, { kind: "source", path }]));
-export const overlayPaths = (overlays: readonly string[]) => overlays.map((_, index) => `/in/overlay/${index}`).join(",");
 
 export interface TreeInputs extends Common {
   readonly imageId: string;
@@ -47,8 +44,6 @@ const extensionFlag = (extensions: readonly ExtensionSlot[]) =>
 export function treeStep({ imageId, overlays, remove, services, programs, extensions, ...common }: TreeInputs): ExecStep {
   const additions = common.additions.map((ref, index): [string, Input] => [`/in/additions/${index}`, ref]);
   const { version, sourceDateEpoch } = common;
-  const bundles = (folder: string, names: readonly string[]) =>
-    names.map((name): [string, Input] => [`/in/${folder}/${name}.mjs`, outputOf(`bundle.${name}`, "bundle")]);
   return programStep({
     id: "tree",
     title: "appliance tree",
@@ -58,7 +53,8 @@ export function treeStep({ imageId, overlays, remove, services, programs, extens
     inputs: {
       "/in/root": outputOf("root.image", "root"),
       ...overlaySources(overlays),
-      ...Object.fromEntries([...bundles("services", services), ...bundles("programs", programs)]),
+      ...bundleInputs("services", services),
+      ...bundleInputs("programs", programs),
       ...extensionInputs(extensions, "description"),
       ...Object.fromEntries(additions),
       ...(common.gpuBackends === undefined ? {} : { "/in/gpu-backends.json": common.gpuBackends }),
@@ -256,86 +252,6 @@ export function diskStep({ version, sourceDateEpoch, seed, extensions, ...sizes 
       out: "/out",
     },
     outputs: { raw: file("/out/disk.raw.zst"), qcow2: file("/out/disk.qcow2") },
-    sourceDateEpoch,
-  });
-}
-
-export interface ImageSbomInputs extends Common {
-  readonly lock: Input;
-  readonly overlays: readonly string[];
-  readonly services: readonly string[];
-  /** gpu-backends.json, when the image has a runtime. */
-  readonly gpuBackends?: OutputRef;
-  /** Version of CycloneDX. */
-  readonly cycloneDx: "1.6" | "1.7";
-}
-
-/** A CycloneDX document, in JSON and XML, in which every file of the image belongs to a component. */
-export function imageSbomStep({ lock, overlays, services, cycloneDx, gpuBackends, ...common }: ImageSbomInputs): ExecStep {
-  const sboms = services.map((name): [string, Input] => [`/in/services/${name}.cdx.json`, outputOf(`sbom.${name}`, "sbom")]);
-  return programStep({
-    id: "sbom.image",
-    title: "SBOM of the image",
-    program: "sbom-image",
-    tools: toolRoot,
-    privileges: "tree",
-    inputs: {
-      "/in/root": outputOf("tree", "tree"),
-      "/in/dpkg": outputOf("tree", "dpkg"),
-      "/in/lock.json": lock,
-      ...overlaySources(overlays),
-      ...Object.fromEntries(sboms),
-      ...(gpuBackends === undefined ? {} : { "/in/gpu-backends.json": gpuBackends }),
-    },
-    flags: {
-      root: "/in/root",
-      dpkg: "/in/dpkg",
-      lock: "/in/lock.json",
-      services: "/in/services",
-      ...(gpuBackends === undefined ? {} : { backends: "/in/gpu-backends.json" }),
-      overlays: overlayPaths(overlays),
-      cyclonedx: cycloneDx,
-      out: "/out",
-    },
-    outputs: { sbom: file("/out/image.cdx.json"), xml: file("/out/image.cdx.xml") },
-    sourceDateEpoch: common.sourceDateEpoch,
-  });
-}
-
-export interface ExtensionSbomInputs extends Common {
-  readonly name: string;
-  readonly lock: Input;
-  readonly gpuBackends?: OutputRef;
-  readonly cycloneDx: "1.6" | "1.7";
-}
-
-/** The same about the tree of a system extension: its packages and the backend that it carries. */
-export function extensionSbomStep({ name, lock, gpuBackends, cycloneDx, sourceDateEpoch }: ExtensionSbomInputs): ExecStep {
-  return programStep({
-    id: `sbom.extension.${name}`,
-    title: `SBOM of the extension ${name}`,
-    program: "sbom-image",
-    tools: toolRoot,
-    privileges: "tree",
-    inputs: {
-      "/in/root": outputOf(`extension.${name}`, "tree"),
-      "/in/dpkg": outputOf(`extension.${name}`, "dpkg"),
-      "/in/image": outputOf("tree", "tree"),
-      "/in/lock.json": lock,
-      ...(gpuBackends === undefined ? {} : { "/in/gpu-backends.json": gpuBackends }),
-    },
-    flags: {
-      extension: name,
-      root: "/in/root",
-      "os-release": "/in/image/usr/lib/os-release",
-      dpkg: "/in/dpkg",
-      lock: "/in/lock.json",
-      services: "/in/services",
-      ...(gpuBackends === undefined ? {} : { backends: "/in/gpu-backends.json" }),
-      cyclonedx: cycloneDx,
-      out: "/out",
-    },
-    outputs: { sbom: file("/out/image.cdx.json"), xml: file("/out/image.cdx.xml") },
     sourceDateEpoch,
   });
 }

@@ -1,7 +1,8 @@
 import type { ExecStep, Input } from "../step.ts";
 import { file, outputOf, programStep } from "./exec.ts";
-import { type BootKeys, overlayPaths, overlaySources } from "./image.ts";
+import type { BootKeys } from "./image.ts";
 import { toolRoot } from "./root.ts";
+import { overlayPaths, overlaySources } from "./tree-inputs.ts";
 
 interface Media {
   readonly title: string;

@@ -5,6 +5,7 @@ import type { BootcRecipe } from "../recipe/recipe.ts";
 import type { ExecStep, FetchStep, Input, OutputRef } from "../step.ts";
 import { directory, file, outputOf, programStep } from "./exec.ts";
 import { toolRoot } from "./root.ts";
+import { bundleInputs, overlayInputs, overlayPaths } from "./tree-inputs.ts";
 
 // Steps of an image on a container base. Each runs one program of pipelines/programs/silverblue in the tool root; none has a network.
 
@@ -189,13 +190,9 @@ export interface FinalTreeInputs extends Common {
   readonly programs: readonly string[];
 }
 
-const bundleInputs = (folder: string, names: readonly string[]) =>
-  names.map((name): [string, Input] => [`/in/${folder}/${name}.mjs`, outputOf(`bundle.${name}`, "bundle")]);
-
 /** The appliance's tree: packages, overlays, services, presets; compared with what the recipe demands of units and policy. */
 export function finalTreeStep(inputs: FinalTreeInputs): ExecStep {
   const { version, imageId, repository, units, overlays, services, programs, sourceDateEpoch } = inputs;
-  const laid = overlays.map((input, index): [string, Input] => [`/in/overlay/${index}`, input]);
   return programStep({
     id: "tree",
     title: "appliance tree",
@@ -204,12 +201,14 @@ export function finalTreeStep(inputs: FinalTreeInputs): ExecStep {
     privileges: "tree",
     inputs: {
       "/in/root": outputOf("packages", "root"),
-      ...Object.fromEntries([...laid, ...bundleInputs("services", services), ...bundleInputs("programs", programs)]),
+      ...overlayInputs(overlays),
+      ...bundleInputs("services", services),
+      ...bundleInputs("programs", programs),
       "/in/units.json": text({ schema: 1, ...units }),
     },
     flags: {
       root: "/in/root",
-      overlays: laid.map(([path]) => path).join(","),
+      overlays: overlayPaths(overlays),
       services: "/in/services",
       programs: "/in/programs",
       units: "/in/units.json",
@@ -277,43 +276,6 @@ export function imageStep({ base, architecture, title, version, revision, licens
       report: "/out/layers.json",
     },
     outputs: { layout: directory("/out/oci"), report: file("/out/layers.json") },
-    sourceDateEpoch,
-  });
-}
-
-export interface BootcSbomInputs extends Common {
-  readonly overlays: readonly Input[];
-  readonly services: readonly string[];
-  /** Version of CycloneDX. */
-  readonly cycloneDx: "1.6" | "1.7";
-}
-
-/** A CycloneDX document of the image, from its own package database. */
-export function bootcSbomStep({ overlays, services, cycloneDx, sourceDateEpoch }: BootcSbomInputs): ExecStep {
-  const laid = overlays.map((input, index): [string, Input] => [`/in/overlay/${index}`, input]);
-  const sboms = services.map((name): [string, Input] => [`/in/services/${name}.cdx.json`, outputOf(`sbom.${name}`, "sbom")]);
-  return programStep({
-    id: "sbom.image",
-    title: "SBOM of the image",
-    program: "sbom-image",
-    tools: toolRoot,
-    privileges: "tree",
-    inputs: {
-      "/in/root": outputOf("tree", "tree"),
-      "/in/rpmdb": outputOf("tree", "rpmdb"),
-      "/in/base.json": outputOf("base", "facts"),
-      ...Object.fromEntries([...laid, ...sboms]),
-    },
-    flags: {
-      root: "/in/root",
-      rpmdb: "/in/rpmdb",
-      "base-files": "/in/base.json",
-      services: "/in/services",
-      overlays: laid.map(([path]) => path).join(","),
-      cyclonedx: cycloneDx,
-      out: "/out",
-    },
-    outputs: { sbom: file("/out/image.cdx.json"), xml: file("/out/image.cdx.xml") },
     sourceDateEpoch,
   });
 }
