@@ -9,7 +9,7 @@ import { toolCommand } from "../../../pipelines/engine/sandbox.ts";
 import { createHttpClient } from "../../../pipelines/fetch/http.ts";
 import { withRegistryTokens } from "../../../pipelines/fetch/registry.ts";
 import { createImageReader, readImage } from "../../../pipelines/lock/registry-image.ts";
-import { toolRootPath } from "../silverblue/bench.ts";
+import { toolRootPath } from "../measure/tool-root.ts";
 import { attachSignature, openRegistry, type Registry } from "./registry.ts";
 
 // Whether the registry on loopback, and the signatures in it, are what others take for such: skopeo and cosign, from the tool root.

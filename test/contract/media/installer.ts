@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { top } from "../../../scripts/house/tree.ts";
+import { toolRootPath } from "../measure/tool-root.ts";
 
 const MIB = 2 ** 20;
 const LIMIT_MS = 120_000;
@@ -32,9 +33,7 @@ export class InstallerScene {
 
   /** @throws Error without SECAI_TOOL_ROOT: the script's tools are the image's, not the host's */
   constructor() {
-    const root = process.env.SECAI_TOOL_ROOT;
-    if (root === undefined || root === "") throw new Error("SECAI_TOOL_ROOT names no tool root: run `npm run test:contract`");
-    this.#root = root;
+    this.#root = toolRootPath();
   }
 
   disk(name: string): string {

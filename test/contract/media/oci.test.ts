@@ -3,13 +3,13 @@ import { sha256 } from "@secai/formats/digest";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { fileNameOf } from "../../../pipelines/file-names.ts";
 import { AA64, peProgram, X64 } from "../../../pipelines/programs/efi.test-data.ts";
-import { EPOCH, MediaFolder } from "./program.ts";
+import { EPOCH, ProgramFolder } from "./program.ts";
 
 const KERNEL_IMAGE = peProgram(X64, "the kernel image");
 
-let folder: MediaFolder;
+let folder: ProgramFolder;
 beforeAll(async () => {
-  folder = await MediaFolder.open(["oci"]);
+  folder = await ProgramFolder.open(["oci"]);
   makeTree("tree");
   writeFileSync(folder.at("disk.raw.zst"), "the compressed disk");
   writeFileSync(folder.at("uki.efi"), KERNEL_IMAGE);

@@ -2,11 +2,11 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { sha256 } from "@secai/formats/digest";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { setContentId } from "../../../pipelines/media/vmdk.ts";
-import { MediaFolder } from "./program.ts";
+import { ProgramFolder } from "./program.ts";
 
-let folder: MediaFolder;
+let folder: ProgramFolder;
 beforeAll(async () => {
-  folder = await MediaFolder.open(["ova"]);
+  folder = await ProgramFolder.open(["ova"]);
   folder.run("truncate -s 8M raw && head -c 300000 /dev/urandom | dd of=raw bs=64K seek=20 conv=notrunc status=none");
   folder.run("qemu-img convert -f raw -O qcow2 -c raw disk.qcow2 && qemu-img resize -q disk.qcow2 64M");
   writeFileSync(folder.at("disk.raw.zst"), "the compressed disk");

@@ -2,7 +2,8 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { parseKernelModules } from "@secai/formats/kernel-modules";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { splitSignedModule } from "../../../pipelines/modules/signature.ts";
-import { ModulesFolder } from "./folder.ts";
+import { toolRootPath } from "../measure/tool-root.ts";
+import { ProgramFolder } from "../media/program.ts";
 
 /** A module that does nothing, as a package of sources would bring it. */
 const helloC = `#include <linux/module.h>
@@ -30,10 +31,11 @@ const patch = `--- a/hello-world.c
  static void __exit hello_exit(void) { }
 `;
 
-let folder: ModulesFolder;
+/** In the tool root "modules", which has a kernel, its headers and a compiler. */
+let folder: ProgramFolder;
 let release: string;
 beforeAll(async () => {
-  folder = await ModulesFolder.open();
+  folder = await ProgramFolder.open(["kernel-modules", "kernel-modules-build"], toolRootPath("SECAI_MODULES_ROOT"));
   release = folder.run("ls /usr/lib/modules").trim();
   writeSources("source", helloC);
   mkdirSync(folder.at("patches"));
@@ -62,19 +64,22 @@ interface Build {
 }
 
 const build = (out: string, change: Build = {}, processors?: string) =>
-  folder.program(
+  folder.attempt(
     "kernel-modules-build",
-    { root: "/", source: "./source.tar.xz", folder: "hello", patches: "./patches", modules: "hello-world", make: "", ...change },
+    {
+      ...{ root: "/", source: "./source.tar.xz", folder: "hello", patches: "./patches", modules: "hello-world", make: "" },
+      ...{ ...change, out: `./${out}` },
+    },
     out,
-    processors,
+    processors === undefined ? [] : ["taskset", "--cpu-list", processors],
   );
 
 const sign = (built: string, out: string, change: { readonly root?: string; readonly "db-key"?: string } = {}) =>
-  folder.program(
+  folder.attempt(
     "kernel-modules",
     {
       ...{ root: "/", built: `./${built}`, patches: "./patches", package: "hello", "package-version": "1.0-1" },
-      ...{ "db-crt": "./db.crt", "db-key": "./db.key", ...change },
+      ...{ "db-crt": "./db.crt", "db-key": "./db.key", ...change, out: `./${out}` },
     },
     out,
   );

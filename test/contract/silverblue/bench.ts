@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { sandboxCommand } from "../../../pipelines/engine/sandbox.ts";
 import { loadSources, type Sources } from "../../../pipelines/sources.ts";
 import { top } from "../../../scripts/house/tree.ts";
+import { toolRootPath } from "../measure/tool-root.ts";
 
 /** Seconds since 1970 that the programs take for now. */
 export const EPOCH = 1_760_000_000;
@@ -12,13 +13,6 @@ const LIMIT_MS = 300_000;
 
 export const PROGRAMS = ["base", "packages", "modules", "policy", "kernel-arguments", "tree", "image", "lint"] as const;
 export type ProgramName = (typeof PROGRAMS)[number];
-
-/** The machine's tool root. @throws Error without one: these tests are about what real tools make and read */
-export function toolRootPath(): string {
-  const root = process.env.SECAI_TOOL_ROOT;
-  if (root === undefined || root === "") throw new Error("SECAI_TOOL_ROOT names no tool root: run `npm run test:contract`");
-  return root;
-}
 
 export interface Failure {
   readonly status: number;

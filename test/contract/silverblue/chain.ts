@@ -12,7 +12,8 @@ import { loadSources, referencesOf } from "../../../pipelines/sources.ts";
 import type { FetchFile, Plan, Step } from "../../../pipelines/step.ts";
 import { directory, outputOf } from "../../../pipelines/steps/exec.ts";
 import { top } from "../../../scripts/house/tree.ts";
-import { type Bench, EPOCH, toolRootPath } from "./bench.ts";
+import { toolRootPath } from "../measure/tool-root.ts";
+import { type Bench, EPOCH } from "./bench.ts";
 import { lockedEntries } from "./repository.ts";
 
 export const REVISION = "0123456789abcdef0123456789abcdef01234567";
