@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { createEngine } from "./build.ts";
 import { type ExplainFacts, explain, explanationText, type PackageFacts } from "./explain.ts";
-import type { CommandIo } from "./io.ts";
+import { type CommandIo, printHelp } from "./io.ts";
 import { bundlePaths } from "./plan.ts";
-import { type Prepared, prepare } from "./prepare.ts";
-import { chooseReporter, createReporter } from "./progress/reporter.ts";
+import { type Prepared, prepare, requestOf } from "./prepare.ts";
+import { reported } from "./progress/reported.ts";
 import { loadDpkg } from "./sbom/dpkg.ts";
 import { outputOf } from "./steps/exec.ts";
 
@@ -67,17 +67,11 @@ export async function runExplain(args: string[], io: CommandIo): Promise<number>
     },
   });
   const [query, ...rest] = positionals;
-  if (values.help === true || query === undefined || rest.length > 0) {
-    (values.help === true ? io.stdout : io.stderr)(help);
-    return values.help === true ? 0 : 2;
-  }
-  const request = { top: io.top, recipe: values.recipe, env: io.env, notice: (text: string) => io.stderr(`${text}\n`) };
+  if (values.help === true || query === undefined || rest.length > 0) return printHelp(io, help, values.help === true);
+  const request = requestOf(io, values.recipe);
   const prepared = await prepare(request);
   const target = outputOf("tree", "dpkg");
-  const reporter = createReporter(chooseReporter(process.stderr, io.env, false));
-  const result = await createEngine(request, prepared)
-    .run(prepared.plan, { targets: [target], report: reporter.report })
-    .finally(() => reporter.close());
+  const result = await reported(io, (run) => createEngine(request, prepared).run(prepared.plan, { ...run, targets: [target] }));
   const explanation = explain(query, factsOf(io.top, prepared, result.pathOf(target)));
   io.stdout(values.json === true ? `${JSON.stringify(explanation, null, 2)}\n` : explanationText(explanation));
   return 0;

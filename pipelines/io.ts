@@ -7,3 +7,9 @@ export interface CommandIo {
   readonly env: NodeJS.ProcessEnv;
   readonly signal?: AbortSignal;
 }
+
+/** Help goes to standard output when it was asked for, and after wrong use to standard error. The exit status. */
+export function printHelp({ stdout, stderr }: Pick<CommandIo, "stdout" | "stderr">, help: string, asked: boolean): 0 | 2 {
+  (asked ? stdout : stderr)(help);
+  return asked ? 0 : 2;
+}

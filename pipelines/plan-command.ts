@@ -3,7 +3,7 @@ import { createCache } from "./engine/cache.ts";
 import { recordedSteps, timedSteps } from "./engine/recorded.ts";
 import { type Simulation, simulate } from "./engine/simulate.ts";
 import type { CommandIo } from "./io.ts";
-import { type BootcPrepared, type Prepared, prepareAny } from "./prepare.ts";
+import { type BootcPrepared, type Prepared, prepareAny, requestOf } from "./prepare.ts";
 import { planProof, proofText } from "./proof.ts";
 import type { Plan, Step } from "./step.ts";
 
@@ -108,10 +108,7 @@ export async function runPlan(args: string[], io: CommandIo): Promise<number> {
     io.stdout(help);
     return 0;
   }
-  const prepared = await prepareAny(
-    { top: io.top, recipe: positionals[0] ?? "debian-13", env: io.env, notice: (text) => io.stderr(`${text}\n`) },
-    "show",
-  );
+  const prepared = await prepareAny(requestOf(io, positionals[0] ?? "debian-13"), "show");
   const { plan, cacheDir } = prepared;
   const remarks = isBootcPlan(prepared) ? remarksOf(prepared) : undefined;
   if (values.simulate === true) {

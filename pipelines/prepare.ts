@@ -5,6 +5,7 @@ import type { Designation } from "@secai/formats/designation";
 import { defaultKeysDirectory } from "@secai/formats/keys";
 import { cacheDirectory } from "./engine/command.ts";
 import { PipelineError } from "./errors.ts";
+import type { CommandIo } from "./io.ts";
 import { type Keyring, loadKeyring } from "./keyring.ts";
 import type { BootcLock } from "./lock/bootc-lock.ts";
 import { requireMatchingBootcLock, requireResolved } from "./lock/check-bootc-lock.ts";
@@ -39,6 +40,12 @@ export interface PrepareRequest {
   /** See PlanInputs. */
   readonly designation?: Designation;
 }
+
+/** As a command asks for it: remarks go to standard error, a line each. */
+export const requestOf = ({ top, env, stderr }: CommandIo, recipe: string): PrepareRequest => ({
+  ...{ top, recipe, env },
+  notice: (line) => stderr(`${line}\n`),
+});
 
 interface PreparedAs<Kind extends Recipe, LockOfKind> {
   readonly source: RecipeSource<Kind>;

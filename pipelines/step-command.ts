@@ -1,8 +1,8 @@
 import { parseArgs } from "node:util";
 import { createEngine } from "./build.ts";
-import type { CommandIo } from "./io.ts";
-import { prepare } from "./prepare.ts";
-import { chooseReporter, createReporter } from "./progress/reporter.ts";
+import { type CommandIo, printHelp } from "./io.ts";
+import { prepare, requestOf } from "./prepare.ts";
+import { reported } from "./progress/reported.ts";
 
 const help = `secai step shell ID [--recipe RECIPE]
 
@@ -21,19 +21,9 @@ export async function runStepCommand(args: string[], io: CommandIo): Promise<num
     options: { recipe: { type: "string", default: "debian-13" }, help: { type: "boolean", short: "h" } },
   });
   const [verb, id, ...rest] = positionals;
-  if (values.help === true || verb !== "shell" || id === undefined || rest.length > 0) {
-    (values.help === true ? io.stdout : io.stderr)(help);
-    return values.help === true ? 0 : 2;
-  }
-  const request = { top: io.top, recipe: values.recipe, env: io.env, notice: (text: string) => io.stderr(`${text}\n`) };
+  if (values.help === true || verb !== "shell" || id === undefined || rest.length > 0)
+    return printHelp(io, help, values.help === true);
+  const request = requestOf(io, values.recipe);
   const prepared = await prepare(request);
-  const reporter = createReporter(chooseReporter(process.stderr, io.env, false));
-  try {
-    return await createEngine(request, prepared).shell(prepared.plan, id, {
-      report: reporter.report,
-      ...(io.signal === undefined ? {} : { signal: io.signal }),
-    });
-  } finally {
-    reporter.close();
-  }
+  return await reported(io, (run) => createEngine(request, prepared).shell(prepared.plan, id, run));
 }

@@ -1,10 +1,10 @@
 import { parseArgs } from "node:util";
 import { createEngine } from "./build.ts";
 import { PipelineError } from "./errors.ts";
-import type { CommandIo } from "./io.ts";
+import { type CommandIo, printHelp } from "./io.ts";
 import { machineRoot, machineRootSteps } from "./plan.ts";
-import { type Prepared, prepare } from "./prepare.ts";
-import { chooseReporter, createReporter } from "./progress/reporter.ts";
+import { type Prepared, prepare, requestOf } from "./prepare.ts";
+import { reported } from "./progress/reported.ts";
 import type { DebianRecipe } from "./recipe/recipe.ts";
 import { loadSources, referencesOf } from "./sources.ts";
 import type { OutputRef, Plan } from "./step.ts";
@@ -52,25 +52,13 @@ export async function runTools(args: string[], io: CommandIo): Promise<number> {
     },
   });
   const [name, ...rest] = positionals;
-  if (values.help === true || name === undefined || rest.length > 0) {
-    (values.help === true ? io.stdout : io.stderr)(help);
-    return values.help === true ? 0 : 2;
-  }
-  const request = { top: io.top, recipe: values.recipe, env: io.env, notice: (text: string) => io.stderr(`${text}\n`) };
+  if (values.help === true || name === undefined || rest.length > 0) return printHelp(io, help, values.help === true);
+  const request = requestOf(io, values.recipe);
   const image = await prepare(request);
   const prepared = name === "machine" ? await machinePlan(io.top, image) : image;
   requireToolRoot(image.source.recipe, name);
   const target: OutputRef = name === "machine" ? machineRoot : outputOf(`root.${name}`, "root");
-  const reporter = createReporter(chooseReporter(process.stderr, io.env, false));
-  try {
-    const result = await createEngine(request, prepared).run(prepared.plan, {
-      targets: [target],
-      report: reporter.report,
-      ...(io.signal === undefined ? {} : { signal: io.signal }),
-    });
-    io.stdout(`${result.pathOf(target)}\n`);
-    return 0;
-  } finally {
-    reporter.close();
-  }
+  const result = await reported(io, (run) => createEngine(request, prepared).run(prepared.plan, { ...run, targets: [target] }));
+  io.stdout(`${result.pathOf(target)}\n`);
+  return 0;
 }

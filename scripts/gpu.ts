@@ -8,8 +8,9 @@ import { probeApart } from "@secai/gpu/run-probes";
 import { readPciDevices } from "@secai/gpu/sysfs";
 import { tinyModelBytes } from "@secai/gpu/tiny-model";
 import { build } from "@secai/pipelines/build";
-import type { CommandIo } from "@secai/pipelines/io";
-import { chooseReporter, createReporter } from "@secai/pipelines/progress/reporter";
+import { type CommandIo, printHelp } from "@secai/pipelines/io";
+import { requestOf } from "@secai/pipelines/prepare";
+import { reported } from "@secai/pipelines/progress/reported";
 import type { OutputRef, Plan } from "@secai/pipelines/step";
 import { outputOf } from "@secai/pipelines/steps/exec";
 import { runGpu } from "@secai/release/gpu/command";
@@ -61,22 +62,15 @@ const treesOf = ({ steps }: Plan): readonly OutputRef[] => [
 ];
 
 async function printTrees(recipe: string, io: CommandIo): Promise<number> {
-  const reporter = createReporter(chooseReporter(process.stderr, io.env, false));
-  try {
-    const { prepared, result } = await build({
-      ...{ top: io.top, recipe, env: io.env, channel: "dev", targets: treesOf, report: reporter.report },
-      notice: (line) => io.stderr(`${line}\n`),
-      ...(io.signal === undefined ? {} : { signal: io.signal }),
-    });
-    io.stdout(
-      treesOf(prepared.plan)
-        .map((tree) => `${result.pathOf(tree)}\n`)
-        .join(""),
-    );
-    return 0;
-  } finally {
-    reporter.close();
-  }
+  const { prepared, result } = await reported(io, (run) =>
+    build({ ...run, ...requestOf(io, recipe), channel: "dev", targets: treesOf }),
+  );
+  io.stdout(
+    treesOf(prepared.plan)
+      .map((tree) => `${result.pathOf(tree)}\n`)
+      .join(""),
+  );
+  return 0;
 }
 
 /** `secai gpu`. @throws QualifyError, ReleaseError, SignError, FormatError, and what a build throws */
@@ -91,6 +85,5 @@ export async function runGpuHere(args: string[], io: CommandIo): Promise<number>
   if (verb === "trees" && values.help !== true && positionals.length <= 1)
     return await printTrees(positionals[0] ?? "debian-13", io);
   const isHelp = values.help === true || verb === "--help" || verb === "-h";
-  (isHelp ? io.stdout : io.stderr)(help);
-  return isHelp ? 0 : 2;
+  return printHelp(io, help, isHelp);
 }

@@ -3,7 +3,7 @@ import { dirname, join, relative } from "node:path";
 import { type Build, buildContainer } from "@secai/pipelines/build";
 import type { CommandIo } from "@secai/pipelines/io";
 import type { BootcPrepared } from "@secai/pipelines/prepare";
-import { chooseReporter, createReporter } from "@secai/pipelines/progress/reporter";
+import { type Reported, reported } from "@secai/pipelines/progress/reported";
 import { planProof, proofText } from "@secai/pipelines/proof";
 import type { BootcRecipe, RecipeSource } from "@secai/pipelines/recipe/recipe";
 import { releaseFiles } from "@secai/pipelines/statements";
@@ -46,18 +46,15 @@ export async function runContainerImage(
   source: RecipeSource<BootcRecipe>,
   io: CommandIo,
 ): Promise<number> {
-  const reporter = createReporter(chooseReporter(json ? process.stdout : process.stderr, io.env, json));
-  const notice = (message: string) => reporter.report({ type: "notice", level: "info", message, time: new Date().toISOString() });
-  const { sealed } = source.recipe;
-  if (sealed !== undefined) notice(`sealed: ${sealed}`);
-  try {
-    const request = { top: io.top, recipe, engine, env: io.env, channel: "dev", notice, report: reporter.report } as const;
+  const build = async (run: Reported) => {
+    const { sealed } = source.recipe;
+    if (sealed !== undefined) run.notice(`sealed: ${sealed}`);
     const built = await buildContainer(
       {
-        ...request,
+        ...run,
+        ...{ top: io.top, recipe, engine, env: io.env, channel: "dev" },
         ...(jobs !== undefined && { parallelism: jobs }),
         ...(!allMedia && { targets: containerTargets }),
-        ...(io.signal === undefined ? {} : { signal: io.signal }),
       },
       source,
     );
@@ -66,7 +63,6 @@ export async function runContainerImage(
     if (json) io.stdout(`${JSON.stringify({ type: "image", dir, proof, time: new Date().toISOString() })}\n`);
     else io.stdout(`\nimage ${dir}\n${proofText(proof)}`);
     return 0;
-  } finally {
-    reporter.close();
-  }
+  };
+  return await reported(io, build, json);
 }

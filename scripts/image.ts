@@ -3,9 +3,9 @@ import { parseArgs } from "node:util";
 import { DISK_FILE, mediumOf, QCOW2_FILE } from "@secai/formats/release-layout";
 import { type Build, build } from "@secai/pipelines/build";
 import { type EngineName, parseEngineName, parseJobs } from "@secai/pipelines/engine/choose";
-import type { CommandIo } from "@secai/pipelines/io";
-import { prepare } from "@secai/pipelines/prepare";
-import { chooseReporter, createReporter, type Reporter } from "@secai/pipelines/progress/reporter";
+import { type CommandIo, printHelp } from "@secai/pipelines/io";
+import { prepare, requestOf } from "@secai/pipelines/prepare";
+import { type Reported, reported } from "@secai/pipelines/progress/reported";
 import { byKind, loadRecipeSource, recipeFile } from "@secai/pipelines/recipe/recipe";
 import type { OutputRef, Plan } from "@secai/pipelines/step";
 import { releaseSummary } from "@secai/pipelines/summary";
@@ -75,10 +75,7 @@ function parse(args: string[], io: CommandIo, help: string): Arguments | number 
       help: { type: "boolean", short: "h" },
     },
   });
-  if (values.help === true || positionals.length > 1) {
-    (values.help === true ? io.stdout : io.stderr)(help);
-    return values.help === true ? 0 : 2;
-  }
+  if (values.help === true || positionals.length > 1) return printHelp(io, help, values.help === true);
   const jobs = values.jobs === undefined ? undefined : parseJobs(values.jobs);
   return {
     recipe: positionals[0] ?? "debian-13",
@@ -94,8 +91,7 @@ function parse(args: string[], io: CommandIo, help: string): Arguments | number 
 async function runBuild(asked: Arguments, io: CommandIo, options: PublishOptions): Promise<number> {
   const { json } = asked;
   const started = Date.now();
-  const reporter = createReporter(chooseReporter(json ? process.stdout : process.stderr, io.env, json));
-  const made = await buildWith(reporter, asked, io, options);
+  const made = await reported(io, (run) => buildWith(run, asked, io, options), json);
   const { dir, changed } = await publish(made, io, options);
   if (json)
     io.stdout(`${JSON.stringify({ type: "release", dir, changed, drift: made.drift, time: new Date().toISOString() })}\n`);
@@ -112,29 +108,22 @@ function quickTargets({ outputs }: Plan): readonly OutputRef[] {
 }
 
 async function buildWith(
-  reporter: Reporter,
+  run: Reported,
   { recipe, engine, jobs, allMedia }: Arguments,
   io: CommandIo,
   { designation }: PublishOptions,
 ): Promise<Build> {
-  const notice = (message: string) => reporter.report({ type: "notice", level: "info", message, time: new Date().toISOString() });
-  try {
-    return await build({
-      top: io.top,
-      recipe,
-      engine,
-      ...(jobs !== undefined && { parallelism: jobs }),
-      env: io.env,
-      channel: designation === "dev" ? "dev" : "release",
-      designation,
-      notice,
-      report: reporter.report,
-      ...(!allMedia && { targets: quickTargets }),
-      ...(io.signal === undefined ? {} : { signal: io.signal }),
-    });
-  } finally {
-    reporter.close();
-  }
+  return await build({
+    ...run,
+    top: io.top,
+    recipe,
+    engine,
+    ...(jobs !== undefined && { parallelism: jobs }),
+    env: io.env,
+    channel: designation === "dev" ? "dev" : "release",
+    designation,
+    ...(!allMedia && { targets: quickTargets }),
+  });
 }
 
 /** `secai image`. @throws RecipeError, LockError, FetchError, EngineError, PipelineError, VexError, ReleaseError */
@@ -158,7 +147,7 @@ export async function runReleaseBuild(args: string[], io: CommandIo): Promise<nu
       designation: "candidate",
       absence: "not an output of this recipe",
     });
-  const { plan } = await prepare({ top: io.top, recipe: asked.recipe, env: io.env, notice: (line) => io.stderr(`${line}\n`) });
+  const { plan } = await prepare(requestOf(io, asked.recipe));
   const files = Object.keys(plan.outputs).sort();
   const dir = relative(io.top, releaseDirectory(io.top, plan));
   if (asked.json) io.stdout(`${JSON.stringify({ schema: 1, applied: false, dir, steps: plan.steps.length, files })}\n`);

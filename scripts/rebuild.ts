@@ -11,8 +11,8 @@ import { type Build, build } from "@secai/pipelines/build";
 import { cacheDirectory } from "@secai/pipelines/engine/command";
 import { mayBecome } from "@secai/pipelines/file-names";
 import type { CommandIo } from "@secai/pipelines/io";
-import { prepare } from "@secai/pipelines/prepare";
-import { chooseReporter, createReporter } from "@secai/pipelines/progress/reporter";
+import { prepare, requestOf } from "@secai/pipelines/prepare";
+import { reported } from "@secai/pipelines/progress/reported";
 import { provenanceOf, releaseFiles } from "@secai/pipelines/statements";
 import { answer, directoryFrom, ownSigners, parseOptions } from "@secai/release/commands/options";
 import { ReleaseError } from "@secai/release/errors";
@@ -75,13 +75,7 @@ const isKey = (name: string) => name.startsWith("key:");
 /** @throws ReleaseError REBUILD_SOURCES_DIFFER: an hour of building would only say it later */
 async function requireSources({ provenance }: Original, io: CommandIo): Promise<void> {
   const { recipe, lock, designation } = provenance.buildDefinition.externalParameters;
-  const { plan } = await prepare({
-    top: io.top,
-    recipe: recipe.name,
-    designation,
-    env: io.env,
-    notice: (line) => io.stderr(`${line}\n`),
-  });
+  const { plan } = await prepare({ ...requestOf(io, recipe.name), designation });
   const commit = provenance.buildDefinition.resolvedDependencies.find(({ name }) => name === "repository")?.digest.gitCommit;
   const fix = commit === undefined ? "Check out the sources of this release." : `Run: git checkout ${commit}`;
   if (plan.recipe.digest !== recipe.sha256) throw otherSources(`${recipe.path} ${recipe.sha256}`, plan.recipe.digest, fix);
@@ -102,24 +96,18 @@ function freshCache(env: NodeJS.ProcessEnv): string {
 }
 
 async function buildAgain(original: Original, cacheDir: string, io: CommandIo, json: boolean): Promise<Build> {
-  const reporter = createReporter(chooseReporter(process.stderr, io.env, false));
+  const { recipe, designation } = original.provenance.buildDefinition.externalParameters;
   const files = [...original.files.keys()];
-  try {
-    return await build({
-      top: io.top,
-      recipe: original.provenance.buildDefinition.externalParameters.recipe.name,
+  return await reported(io, (run) =>
+    build({
+      ...run,
+      ...{ top: io.top, recipe: recipe.name, designation, channel: "release" },
       env: { ...io.env, SECAI_CACHE: cacheDir },
-      channel: "release",
-      designation: original.provenance.buildDefinition.externalParameters.designation,
       notice: (line) => io.stderr(json ? "" : `${line}\n`),
-      report: reporter.report,
       targets: ({ outputs }) =>
         Object.entries(outputs).flatMap(([name, ref]) => (files.some((file) => mayBecome(name, file)) ? [ref] : [])),
-      ...(io.signal === undefined ? {} : { signal: io.signal }),
-    });
-  } finally {
-    reporter.close();
-  }
+    }),
+  );
 }
 
 /** Build keys whose public half is not the one that the release was made with. */

@@ -1,3 +1,4 @@
+import { printHelp } from "@secai/pipelines/io";
 import type { ReleaseIo } from "@secai/release/gate/io";
 
 // The verbs of `secai release`; each explains itself.
@@ -59,6 +60,5 @@ export const runRelease: Run = async (args, io) => {
   const verb = verbs[name ?? ""];
   if (verb !== undefined) return (await verb.load())(rest, io);
   const asked = name === "--help" || name === "-h";
-  (asked ? io.stdout : io.stderr)(help());
-  return asked ? 0 : 2;
+  return printHelp(io, help(), asked);
 };

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import type { CommandIo } from "../io.ts";
+import { type CommandIo, printHelp } from "../io.ts";
 import { loadLock } from "../lock/load.ts";
 import { lockPath } from "../lock/lock.ts";
 import { judgeFindings, parseFindings, requireWaived } from "./findings.ts";
@@ -36,10 +36,7 @@ export async function runWaivers(args: string[], io: CommandIo): Promise<number>
     },
   });
   const [verb, recipe = "debian-13", ...more] = positionals;
-  if (values.help === true || verb !== "check" || more.length > 0) {
-    (values.help === true ? io.stdout : io.stderr)(help);
-    return values.help === true ? 0 : 2;
-  }
+  if (values.help === true || verb !== "check" || more.length > 0) return printHelp(io, help, values.help === true);
   const waivers = await loadWaivers(io.top, recipe);
   const lock = await loadLock(join(io.top, lockPath(recipe)));
   const day = values.on ?? new Date().toISOString().slice(0, 10);
