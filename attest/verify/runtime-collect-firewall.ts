@@ -39,9 +39,9 @@ export function normalRuleset(json: string): readonly string[] {
 }
 
 /** Tables of the older packet filter, which `nft` does not list: any is one too many. */
-function legacyTables(): readonly string[] {
+export function legacyTables(root = ""): readonly string[] {
   return ["ip", "ip6", "arp"].flatMap((family) => {
-    const names = orGone(() => readWhole(`/proc/net/${family}_tables_names`, MAX_TABLES_BYTES))?.toString("latin1") ?? "";
+    const names = orGone(() => readWhole(`${root}/proc/net/${family}_tables_names`, MAX_TABLES_BYTES))?.toString("latin1") ?? "";
     return names.split("\n").flatMap((name) => (name === "" ? [] : [visible(`legacy ${family} table ${name}`)]));
   });
 }

@@ -11,10 +11,14 @@ function textOf(path: string, maxBytes = MAX_FILE_BYTES): string {
   return orGone(() => readWhole(path, maxBytes))?.toString("latin1") ?? "";
 }
 
-function configuration(folders: readonly string[]): readonly string[] {
-  return folders.flatMap((folder) =>
-    (orGone(() => readdirSync(folder)) ?? []).filter((name) => name.endsWith(".conf")).map((name) => textOf(`${folder}/${name}`)),
-  );
+function configuration(root: string, folders: readonly string[]): readonly string[] {
+  return folders
+    .map((folder) => root + folder)
+    .flatMap((folder) =>
+      (orGone(() => readdirSync(folder)) ?? [])
+        .filter((name) => name.endsWith(".conf"))
+        .map((name) => textOf(`${folder}/${name}`)),
+    );
 }
 
 /** Names of the settings in a sysctl.d(5) file, patterns left out, in the notation with dots. */
@@ -33,8 +37,8 @@ function settingPath(key: string): string {
   return `/proc/sys/${key.replaceAll(/[./]/g, (separator) => (separator === "." ? "/" : "."))}`;
 }
 
-function settingOf(key: string): string | null {
-  const path = settingPath(key);
+function settingOf(root: string, key: string): string | null {
+  const path = root + settingPath(key);
   if (path.includes("/../") || orGone(() => statSync(path))?.isFile() !== true) return null;
   try {
     return visible(readWhole(path, MAX_FILE_BYTES).toString("latin1").trim().replaceAll(/\s+/g, " "));
@@ -45,9 +49,10 @@ function settingOf(key: string): string | null {
   }
 }
 
-export function collectSysctl(): RunningState["sysctl"] {
-  const keys = new Set(configuration(SYSCTL_FOLDERS).flatMap(parseSysctlKeys));
-  return Object.fromEntries([...keys].sort().map((key) => [key, settingOf(key)]));
+/** @param root what stands before every path; "" for the machine itself */
+export function collectSysctl(root = ""): RunningState["sysctl"] {
+  const keys = new Set(configuration(root, SYSCTL_FOLDERS).flatMap(parseSysctlKeys));
+  return Object.fromEntries([...keys].sort().map((key) => [key, settingOf(root, key)]));
 }
 
 /** Module names use "-" and "_" as one and the same (modprobe(8)); the kernel prints "_". */
@@ -60,11 +65,13 @@ export function parseBarred(file: string): readonly string[] {
   );
 }
 
-export function collectModules(): RunningState["modules"] {
-  const loaded = textOf("/proc/modules")
+/** @param root what stands before every path; "" for the machine itself */
+export function collectModules(root = ""): RunningState["modules"] {
+  const loaded = textOf(`${root}/proc/modules`)
     .split("\n")
     .flatMap((line) => (line === "" ? [] : [visible(line.split(" ", 1)[0] ?? "")]));
-  const barred = new Set(configuration(MODPROBE_FOLDERS).flatMap(parseBarred));
-  const taint = existsSync("/proc/sys/kernel/tainted") ? Number(textOf("/proc/sys/kernel/tainted").trim()) : 0;
+  const barred = new Set(configuration(root, MODPROBE_FOLDERS).flatMap(parseBarred));
+  const taintPath = `${root}/proc/sys/kernel/tainted`;
+  const taint = existsSync(taintPath) ? Number(textOf(taintPath).trim()) : 0;
   return { loaded: loaded.sort(), barred: [...barred].map(visible).sort(), taint };
 }

@@ -21,6 +21,13 @@ export function parseMountInfo(mountinfo: string): readonly Omit<MountState, "vi
   });
 }
 
+/** Of the mounts in one namespace those that are judged. `view` null: the system's own. */
+export function relevantMounts(mounts: readonly Omit<MountState, "view">[], view: string | null): readonly MountState[] {
+  return mounts
+    .filter(({ point }) => (view === null ? !FREE.some((folder) => point.startsWith(folder)) : isSealedPath(point)))
+    .map((mount) => ({ view, ...mount }));
+}
+
 function mountsSeenBy(pid: number): readonly Omit<MountState, "view">[] {
   const bytes = orGone(() => readWhole(`/proc/${pid}/mountinfo`, MAX_MOUNTINFO_BYTES));
   return bytes === undefined ? [] : parseMountInfo(bytes.toString("utf8"));
@@ -29,12 +36,7 @@ function mountsSeenBy(pid: number): readonly Omit<MountState, "view">[] {
 /** Mounts that could hide a sealed file or an interface of the kernel, and the device of the root below them all. */
 export function collectMounts(): { readonly mounts: readonly MountState[]; readonly rootDevice: string } {
   const mounts = namespaces("mnt").flatMap(({ pid, unit }) => {
-    const own = pid === 1;
-    const wanted = mountsSeenBy(pid).filter(({ point }) =>
-      own ? !FREE.some((folder) => point.startsWith(folder)) : isSealedPath(point),
-    );
-    const view = own ? null : visible(unit ?? `process ${pid}`);
-    return wanted.map((mount): MountState => ({ view, ...mount }));
+    return relevantMounts(mountsSeenBy(pid), pid === 1 ? null : visible(unit ?? `process ${pid}`));
   });
   const root = mounts.find(({ view, point }) => view === null && point === "/");
   return { mounts, rootDevice: root?.device ?? "0:0" };

@@ -41,8 +41,9 @@ export function parsePacketTable(table: string): readonly OpenSocket[] {
   });
 }
 
-function socketsSeenBy(pid: number): readonly OpenSocket[] {
-  const table = (name: string) => orGone(() => readWhole(`/proc/${pid}/net/${name}`, MAX_TABLE_BYTES))?.toString("latin1") ?? "";
+/** Open sockets of the network namespace whose tables lie in `folder`, e.g. /proc/1/net. */
+export function socketsIn(folder: string): readonly OpenSocket[] {
+  const table = (name: string) => orGone(() => readWhole(`${folder}/${name}`, MAX_TABLE_BYTES))?.toString("latin1") ?? "";
   const inet = (["tcp", "udp", "raw"] as const).flatMap((protocol) =>
     ["", "6"].flatMap((version) => parseInetTable(table(`${protocol}${version}`), protocol)),
   );
@@ -65,7 +66,9 @@ function owners(): ReadonlyMap<string, string | null> {
 /** Open sockets of every network namespace that has a process. */
 export function collectListeners(): readonly Listener[] {
   const units = owners();
-  const sockets = new Map(namespaces("net").flatMap(({ pid }) => socketsSeenBy(pid).map((socket) => [socket.inode, socket])));
+  const sockets = new Map(
+    namespaces("net").flatMap(({ pid }) => socketsIn(`/proc/${pid}/net`).map((socket) => [socket.inode, socket])),
+  );
   return [...sockets.values()].map(({ inode, ...socket }) => {
     const unit = units.get(inode);
     return { ...socket, unit: unit === undefined || unit === null ? null : visible(unit) };

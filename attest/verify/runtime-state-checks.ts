@@ -25,7 +25,7 @@ const SYSTEM_SOCKETS: readonly { readonly unit: string; readonly protocol: Liste
   { unit: "systemd-networkd.service", protocol: "raw", port: 58 },
   { unit: "systemd-networkd.service", protocol: "packet" },
 ];
-const socketName = ({ protocol, address, port }: Omit<Listener, "uid" | "unit">) => `${protocol} ${address}:${port}`;
+export const socketName = ({ protocol, address, port }: Omit<Listener, "uid" | "unit">) => `${protocol} ${address}:${port}`;
 const unitOfService = (service: string) => `secure-ai-${service}.service`;
 
 const listenersCheck = stateCheck(
@@ -73,7 +73,7 @@ const firewallCheck = stateCheck(
 );
 
 /** The first line in which two listings differ; a listing that could not be made differs from every other. */
-function firstDifference(
+export function firstDifference(
   expected: readonly string[] | null,
   actual: readonly string[] | null,
 ): { readonly expected: string; readonly actual: string } | undefined {
@@ -182,7 +182,11 @@ function isOverlay({ view, point, root, device, type }: MountState, overlay: Ove
   return point === `/usr${root === "/" ? "" : root}` && (view !== null || root === "/");
 }
 
-function isExpectedMount(mount: MountState, { rootDevice, overlay }: RunningState): boolean {
+/** Whether the system itself mounts that there. */
+export function isExpectedMount(
+  mount: MountState,
+  { rootDevice, overlay }: Pick<RunningState, "rootDevice" | "overlay">,
+): boolean {
   const { view, point, root, device, type } = mount;
   if (isOverlay(mount, overlay)) return true;
   // The sealed root itself, and in a service's namespace parts of it mounted over themselves, read-only once more.
@@ -244,13 +248,33 @@ const OWN_MODULE = /^\/usr\/lib\/modules\/[^/]+\/updates\/secai\/([^/]+)\.ko\.xz
 const BUILT_ELSEWHERE = "12";
 
 /** Taints that nothing in the release explains. */
-function unexplainedTaints({ running, sealed }: StateQuestion): readonly string[] {
-  const { loaded, taint } = running.modules;
-  const own = new Set([...sealed.keys()].map((path) => OWN_MODULE.exec(path)?.[1]?.replaceAll("-", "_")));
+function unexplainedTaints({ loaded, taint }: RunningState["modules"], sealed: readonly string[]): readonly string[] {
+  const own = new Set(sealed.map((path) => OWN_MODULE.exec(path)?.[1]?.replaceAll("-", "_")));
   const explained = loaded.some((name) => own.has(name)) ? [BUILT_ELSEWHERE] : [];
   return Object.entries(FOREIGN_CODE_TAINTS).flatMap(([bit, what]) =>
     Math.floor(taint / 2 ** Number(bit)) % 2 === 1 && !explained.includes(bit) ? [what] : [],
   );
+}
+
+export interface ModuleMistake {
+  readonly name: string;
+  readonly code: "MODULE_UNKNOWN" | "MODULE_BARRED" | "KERNEL_TAINTED";
+  readonly expected: string;
+  readonly actual: string;
+}
+
+/** What is wrong with the kernel's modules if `sealed` are the paths of the release's files, those of its modules among them. */
+export function moduleMistakes(modules: RunningState["modules"], sealed: readonly string[]): readonly ModuleMistake[] {
+  const shipped = new Set(sealed.map((path) => MODULE_FILE.exec(path)?.[1]?.replaceAll("-", "_")));
+  return [
+    ...modules.loaded.flatMap((name): ModuleMistake[] => {
+      if (!shipped.has(name)) return [{ name, code: "MODULE_UNKNOWN", expected: "a module of the release", actual: "another" }];
+      return modules.barred.includes(name) ? [{ name, code: "MODULE_BARRED", expected: "not loaded", actual: "loaded" }] : [];
+    }),
+    ...unexplainedTaints(modules, sealed).map(
+      (what) => ({ name: "kernel", code: "KERNEL_TAINTED", expected: "no foreign code", actual: what }) as const,
+    ),
+  ];
 }
 
 const modulesCheck = stateCheck(
@@ -258,18 +282,12 @@ const modulesCheck = stateCheck(
   "Every kernel module in use is one of the release, none is barred, and the kernel runs no foreign code",
   "Compares loaded modules with the baseline's files and with the modules that modprobe.d forbids, and reads the kernel's taint flags.",
   ["MODULE_UNKNOWN", "MODULE_BARRED", "KERNEL_TAINTED", "MODPROBE_CHANGED", "MODPROBE_UNKNOWN", "MODPROBE_MISSING"],
-  (question) => {
-    const { loaded, barred } = question.running.modules;
-    const shipped = new Set([...question.sealed.keys()].map((path) => MODULE_FILE.exec(path)?.[1]?.replaceAll("-", "_")));
-    return [
-      ...changedFiles(question, ["/etc/modprobe.d/", "/usr/lib/modprobe.d/"], "MODPROBE"),
-      ...loaded.flatMap((name) => {
-        if (!shipped.has(name)) return [wrong(name, "MODULE_UNKNOWN", "a module of the release", "another")];
-        return barred.includes(name) ? [wrong(name, "MODULE_BARRED", "not loaded", "loaded")] : [];
-      }),
-      ...unexplainedTaints(question).map((what) => wrong("kernel", "KERNEL_TAINTED", "no foreign code", what)),
-    ];
-  },
+  (question) => [
+    ...changedFiles(question, ["/etc/modprobe.d/", "/usr/lib/modprobe.d/"], "MODPROBE"),
+    ...moduleMistakes(question.running.modules, [...question.sealed.keys()]).map(({ name, code, expected, actual }) =>
+      wrong(name, code, expected, actual),
+    ),
+  ],
 );
 
 const processName = ({ exe, unit }: ProcessState) => `${exe} in ${unit ?? "no unit"}`;
