@@ -1,18 +1,16 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { checkRecipe } from "./check.ts";
 import { formatMistakes } from "./mistake.ts";
 import { byKind, isBootc, loadRecipe, loadRecipeSource, requireDebian } from "./recipe.ts";
+import { RecipeFolder, SMALL } from "./recipe-folder.test-data.ts";
 
 const repository = join(import.meta.dirname, "../..");
-let top: string;
-
-beforeEach(async () => {
-  top = await mkdtemp(join(tmpdir(), "secai-recipe-"));
+let folder: RecipeFolder;
+beforeEach(() => {
+  folder = new RecipeFolder();
 });
-afterEach(() => rm(top, { recursive: true, force: true }));
+afterEach(() => folder.remove());
 
 const whole = `schema: 1
 id: small
@@ -72,15 +70,9 @@ outputs: [oci, qcow2]
 sizeBudgetMiB: 4096
 `;
 
-async function write(file: string, text: string): Promise<void> {
-  await mkdir(dirname(join(top, file)), { recursive: true });
-  await writeFile(join(top, file), text);
-}
-
 /** Mistakes of recipes/small.yaml with this text, as "code path line". */
 async function mistakesOf(text: string): Promise<string[]> {
-  await write("recipes/small.yaml", text);
-  return (await checkRecipe(top, "recipes/small.yaml")).mistakes.map(({ code, path, line }) => `${code} ${path} ${line}`);
+  return (await folder.check(text)).mistakes.map(({ code, path, line }) => `${code} ${path} ${line}`);
 }
 
 test("the small recipe has no mistakes", async () => expect(await mistakesOf(whole)).toEqual([]));
@@ -207,8 +199,8 @@ test("what only containers have means nothing with Debian", async () => {
 });
 
 test("the release stands in tags, addresses and paths; the rest is as written", async () => {
-  await write("recipes/small.yaml", whole);
-  const recipe = await loadRecipe(top, "recipes/small.yaml");
+  folder.write(SMALL, whole);
+  const recipe = await loadRecipe(folder.top, SMALL);
   if (!isBootc(recipe)) throw new Error("another kind");
   expect(recipe.base.tag).toBe("42");
   expect(recipe.base.repositories).toEqual([{ name: "fedora", keys: ["/etc/pki/rpm-gpg/key-42"] }]);
@@ -216,8 +208,8 @@ test("the release stands in tags, addresses and paths; the rest is as written", 
 });
 
 test("a sealed image's command refuses a recipe on a container by code", async () => {
-  await write("recipes/small.yaml", whole);
-  const source = await loadRecipeSource(top, "recipes/small.yaml");
+  folder.write(SMALL, whole);
+  const source = await loadRecipeSource(folder.top, SMALL);
   expect(() => requireDebian(source.recipe)).toThrow(expect.objectContaining({ code: "RECIPE_KIND_UNSUPPORTED", exit: 2 }));
   expect(byKind(source, { debian: () => "debian", bootc: ({ recipe }) => recipe.release })).toBe("42");
 });

@@ -1,19 +1,18 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { checkRecipe } from "./check.ts";
 import { formatMistakes, type Mistake } from "./mistake.ts";
 import { loadRecipe, loadRecipeSource, requireDebian } from "./recipe.ts";
+import { RecipeFolder, SMALL } from "./recipe-folder.test-data.ts";
 
 const repository = join(import.meta.dirname, "../..");
-let top: string;
-
-beforeEach(async () => {
-  top = await mkdtemp(join(tmpdir(), "secai-recipe-"));
+let folder: RecipeFolder;
+beforeEach(() => {
+  folder = new RecipeFolder();
 });
-afterEach(() => rm(top, { recursive: true, force: true }));
+afterEach(() => folder.remove());
 
 const whole = `schema: 1
 id: small
@@ -56,15 +55,9 @@ sizeBudgetMiB: 200
 const extension = (name: string, sizeMiB: number) =>
   `{ name: ${name}, title: X, packages: [libvulkan1], hardware: { pciClasses: ["03"], pciVendors: [] }, sizeMiB: ${sizeMiB}, sizeBudgetMiB: 1 }`;
 
-async function write(file: string, text: string): Promise<void> {
-  await mkdir(dirname(join(top, file)), { recursive: true });
-  await writeFile(join(top, file), text);
-}
-
 /** Mistakes of recipes/small.yaml with this text, as "code path line:column". */
 async function mistakesOf(text: string): Promise<{ readonly short: string[]; readonly mistakes: readonly Mistake[] }> {
-  await write("recipes/small.yaml", text);
-  const { source, mistakes } = await checkRecipe(top, "recipes/small.yaml");
+  const { source, mistakes } = await folder.check(text);
   expect(source === undefined).toBe(mistakes.length > 0);
   return { short: mistakes.map(({ code, path, line, column }) => `${code} ${path} ${line}:${column}`), mistakes };
 }
@@ -179,9 +172,9 @@ test("a word that is near nothing gets no suggestion", async () => {
 });
 
 test("fragments: lists are joined in order, the recipe overrides, origins name the line", async () => {
-  await write("recipes/fragments/a.yaml", "kernelArguments: [first]\ndisk:\n  imageGiB: 16\n");
-  await write("recipes/small.yaml", `extends: [fragments/a.yaml]\n${whole}`);
-  const { recipe, origins, files } = await loadRecipeSource(top, "recipes/small.yaml");
+  folder.write("recipes/fragments/a.yaml", "kernelArguments: [first]\ndisk:\n  imageGiB: 16\n");
+  folder.write(SMALL, `extends: [fragments/a.yaml]\n${whole}`);
+  const { recipe, origins, files } = await loadRecipeSource(folder.top, SMALL);
   expect(recipe.kernelArguments).toEqual(["first", "quiet", "panic=10"]);
   expect(requireDebian(recipe).disk.imageGiB).toBe(8);
   expect(origins.get("kernelArguments/first")).toEqual({ file: "recipes/fragments/a.yaml", line: 1, column: 19 });
@@ -190,8 +183,8 @@ test("fragments: lists are joined in order, the recipe overrides, origins name t
 });
 
 test("fragments that do not extend each other may not disagree, nor repeat each other", async () => {
-  await write("recipes/fragments/a.yaml", "disk:\n  imageGiB: 16\npackages: [bash]\n");
-  await write("recipes/fragments/b.yaml", "disk:\n  imageGiB: 32\npackages: [bash]\n");
+  folder.write("recipes/fragments/a.yaml", "disk:\n  imageGiB: 16\npackages: [bash]\n");
+  folder.write("recipes/fragments/b.yaml", "disk:\n  imageGiB: 32\npackages: [bash]\n");
   const { mistakes } = await mistakesOf(`extends: [fragments/a.yaml, fragments/b.yaml]\n${whole.replace("  imageGiB: 8\n", "")}`);
   expect(mistakes.map(({ file, code, line }) => [file, code, line])).toEqual([
     ["recipes/fragments/b.yaml", "CONFLICT", 2],
@@ -200,22 +193,22 @@ test("fragments that do not extend each other may not disagree, nor repeat each 
 });
 
 test("a circle of fragments is told where it closes", async () => {
-  await write("recipes/fragments/a.yaml", "extends: [fragments/b.yaml]\n");
-  await write("recipes/fragments/b.yaml", "extends: [fragments/a.yaml]\n");
+  folder.write("recipes/fragments/a.yaml", "extends: [fragments/b.yaml]\n");
+  folder.write("recipes/fragments/b.yaml", "extends: [fragments/a.yaml]\n");
   const { mistakes } = await mistakesOf(`extends: [fragments/a.yaml]\n${whole}`);
   expect(mistakes.map(({ file, code }) => [file, code])).toEqual([["recipes/fragments/b.yaml", "EXTENDS_CYCLE"]]);
 });
 
 test("a fragment that two others extend counts once", async () => {
-  await write("recipes/fragments/base.yaml", "packages: [bash]\n");
-  await write("recipes/fragments/a.yaml", "extends: [fragments/base.yaml]\n");
-  await write("recipes/fragments/b.yaml", "extends: [fragments/base.yaml]\n");
+  folder.write("recipes/fragments/base.yaml", "packages: [bash]\n");
+  folder.write("recipes/fragments/a.yaml", "extends: [fragments/base.yaml]\n");
+  folder.write("recipes/fragments/b.yaml", "extends: [fragments/base.yaml]\n");
   expect((await mistakesOf(`extends: [fragments/a.yaml, fragments/b.yaml]\n${whole}`)).short).toEqual([]);
 });
 
 test("loadRecipe throws RECIPE_INVALID with the mistakes", async () => {
-  await write("recipes/small.yaml", whole.replace("title:", "titel:"));
-  await expect(loadRecipe(top, "recipes/small.yaml")).rejects.toMatchObject({ code: "RECIPE_INVALID", exit: 2 });
+  folder.write(SMALL, whole.replace("title:", "titel:"));
+  await expect(loadRecipe(folder.top, SMALL)).rejects.toMatchObject({ code: "RECIPE_INVALID", exit: 2 });
 });
 
 test("any text gives a recipe or mistakes, never an exception", async () => {
@@ -250,15 +243,15 @@ base:
     - { name: debian, suites: [trixie, trixie-updates], components: [main] }
     - { name: debian-security, suites: [trixie-security], components: [main] }
 `;
-  await write("recipes/debian-13-arm64.yaml", arm64);
-  await write(
+  folder.write("recipes/debian-13-arm64.yaml", arm64);
+  folder.write(
     "recipes/fragments/debian-arm64.yaml",
     "kernelArguments: [console=ttyAMA0]\npackages: [linux-image-cloud-arm64]\ntoolRoots: { machine: [qemu-system-arm, qemu-efi-aarch64] }\n",
   );
   for (const name of ["hardening", "hardening-common", "appliance", "debian", "debian-tools"]) {
-    await write(`recipes/fragments/${name}.yaml`, await readFile(join(repository, `recipes/fragments/${name}.yaml`), "utf8"));
+    folder.write(`recipes/fragments/${name}.yaml`, await readFile(join(repository, `recipes/fragments/${name}.yaml`), "utf8"));
   }
-  const recipe = await loadRecipe(top, "recipes/debian-13-arm64.yaml");
+  const recipe = await loadRecipe(folder.top, "recipes/debian-13-arm64.yaml");
   expect(recipe.base.architecture).toBe("arm64");
   expect(recipe.kernelArguments.at(-1)).toBe("console=ttyAMA0");
 });
