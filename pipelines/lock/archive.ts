@@ -1,9 +1,9 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Sha256, sha256 } from "@secai/formats/digest";
-import { download, type HttpClient } from "../fetch/http.ts";
 import type { Archive } from "../recipe/recipe.ts";
 import { decompressFile } from "./decompress.ts";
+import { type Downloads, downloadRequired } from "./downloads.ts";
 import { LockError } from "./errors.ts";
 import { type IndexEntry, parsePackagesIndex } from "./packages-index.ts";
 import { type ListedFile, parseReleaseFile, type ReleaseFile } from "./release-file.ts";
@@ -40,20 +40,12 @@ export interface VerifiedSuite {
   readonly indexes: readonly VerifiedIndex[];
 }
 
-export interface ArchiveReader {
-  readonly client: HttpClient;
+export interface ArchiveReader extends Downloads {
   readonly keyring: string;
   /** A private folder. */
   readonly directory: string;
   /** Seconds since 1970. */
   readonly now: number;
-  readonly signal?: AbortSignal;
-}
-
-async function required(reader: ArchiveReader, url: string, maxBytes: number): Promise<Buffer> {
-  const bytes = await download(reader.client, url, maxBytes, reader.signal);
-  if (bytes === undefined) throw new LockError("LOCK_ARCHIVE_MISSING", { expected: url, actual: "no such file" });
-  return bytes;
 }
 
 function checkIdentity(release: ReleaseFile, suite: string, now: number): void {
@@ -97,7 +89,7 @@ async function readIndex(
   const listed = listedFile(release, name + suffix);
   // By hash, a mirror that is being updated still has the file that this release file lists.
   const path = release.byHash ? `${name.slice(0, name.lastIndexOf("/"))}/by-hash/SHA256/${listed.sha256}` : name + suffix;
-  const stored = await required(reader, `${url}/${path}`, listed.size);
+  const stored = await downloadRequired(reader, `${url}/${path}`, listed.size);
   checkListed(stored, name + suffix, listed);
   const file = join(reader.directory, `index${suffix}`);
   await writeFile(file, stored);
@@ -120,7 +112,7 @@ export async function readSuite(
 ): Promise<VerifiedSuite> {
   const folder = `dists/${suite}`;
   const path = `${folder}/InRelease`;
-  const bytes = await required(reader, base + path, MAX_RELEASE_BYTES);
+  const bytes = await downloadRequired(reader, base + path, MAX_RELEASE_BYTES);
   const signed = await verifyClearSigned(bytes, reader.keyring, reader.directory);
   const release = parseReleaseFile(signed.text);
   checkIdentity(release, suite, reader.now);

@@ -1,8 +1,8 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { sha256 } from "@secai/formats/digest";
-import { FetchError } from "../fetch/errors.ts";
-import { createHttpClient, download, type HttpClient } from "../fetch/http.ts";
+import { createHttpClient, type HttpClient } from "../fetch/http.ts";
 import type { RecipeNpmPackage } from "../recipe/recipe.ts";
+import { downloadRequired, firstMirror } from "./downloads.ts";
 import { LockError } from "./errors.ts";
 import { compareText, type LockedNpmPackage, NPM_ARCHIVE } from "./lock.ts";
 import type { UpdateOptions } from "./update.ts";
@@ -47,11 +47,9 @@ function parseOffer(bytes: Uint8Array, name: string, version: string): OfferedNp
 }
 
 async function required(client: HttpClient, path: string, limit: number, { mirrors, signal }: UpdateOptions): Promise<Buffer> {
-  const [base] = mirrors[NPM_ARCHIVE] ?? [];
-  if (base === undefined) throw new FetchError("FETCH_MIRROR_UNKNOWN", { expected: "a registry of npm", actual: "none" });
-  const bytes = await download(client, base + path, limit, signal);
-  if (bytes === undefined) throw new LockError("LOCK_ARCHIVE_MISSING", { expected: path, actual: "no such package or version" });
-  return bytes;
+  const base = firstMirror(mirrors, NPM_ARCHIVE, "a registry of npm");
+  const missing = { expected: path, actual: "no such package or version" };
+  return await downloadRequired({ client, ...(signal === undefined ? {} : { signal }) }, base + path, limit, missing);
 }
 
 async function withClient<T>({ proxyEnv }: UpdateOptions, work: (client: HttpClient) => Promise<T>): Promise<T> {

@@ -1,11 +1,11 @@
 import { parseJson } from "@secai/formats/canonical-json";
 import { type Sha256, sha256 } from "@secai/formats/digest";
 import { hexOfDigest, type OciDescriptor, ociIndexShape, ociManifestShape, parseOciDocument } from "@secai/formats/oci";
-import { FetchError } from "../fetch/errors.ts";
 import { bodyOf, type HttpClient } from "../fetch/http.ts";
 import type { Mirrors } from "../fetch/mirrors.ts";
 import { splitRepository } from "../steps/silverblue.ts";
 import type { LockedBlob } from "./bootc-lock.ts";
+import { firstMirror } from "./downloads.ts";
 import { LockError } from "./errors.ts";
 
 /** The specification has registries refuse larger ones (distribution-spec v1.1, "Pushing Manifests"). */
@@ -38,9 +38,7 @@ function checkDigest(bytes: Uint8Array, digest: string, what: string): void {
 /** @throws FetchError FETCH_MIRROR_UNKNOWN */
 export function createImageReader(client: HttpClient, mirrors: Mirrors, repository: string, signal?: AbortSignal): ImageReader {
   const [registry, path] = splitRepository(repository);
-  const [base] = mirrors[registry] ?? [];
-  if (base === undefined)
-    throw new FetchError("FETCH_MIRROR_UNKNOWN", { expected: `an address of the registry ${registry}`, actual: "none" });
+  const base = firstMirror(mirrors, registry, `an address of the registry ${registry}`);
   const get = async (kind: string, reference: string, limit: number): Promise<Buffer | undefined> => {
     const url = `${base}${path}/${kind}/${reference}`;
     const answer = await client.get(url, signal === undefined ? {} : { signal });

@@ -1,12 +1,11 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseSha256, sha256 } from "@secai/formats/digest";
-import { FetchError } from "../fetch/errors.ts";
-import { download, type HttpClient } from "../fetch/http.ts";
 import type { Mirrors } from "../fetch/mirrors.ts";
 import type { RpmRepository } from "../recipe/recipe.ts";
 import { runTool } from "../run-tool.ts";
 import type { LockedRpmRepository } from "./bootc-lock.ts";
+import { type Downloads, downloadRequired, firstMirror } from "./downloads.ts";
 import { LockError } from "./errors.ts";
 import { goodSigners } from "./signature.ts";
 
@@ -66,26 +65,18 @@ export function parseRepomd(bytes: Uint8Array): Repomd {
   return { revision, primary: { path, sha256: parseSha256(element(inner, "checksum", "repomd.xml")), size } };
 }
 
-export interface RepositoryReader {
-  readonly client: HttpClient;
+export interface RepositoryReader extends Downloads {
   readonly mirrors: Mirrors;
   /** Of this repository: where files lie that the recipe names. */
   readonly top: string;
   /** A private folder. */
   readonly directory: string;
-  readonly signal?: AbortSignal;
-}
-
-async function required(reader: RepositoryReader, url: string, limit: number): Promise<Buffer> {
-  const bytes = await download(reader.client, url, limit, reader.signal);
-  if (bytes === undefined) throw new LockError("LOCK_ARCHIVE_MISSING", { expected: url, actual: "no such file" });
-  return bytes;
 }
 
 /** Who signed repomd.xml, in the file beside it, among the keys of `indexKey`. */
 async function signersOf(reader: RepositoryReader, url: string, bytes: Uint8Array, indexKey: string): Promise<readonly string[]> {
   const [signature, path] = [join(reader.directory, "repomd.xml.asc"), join(reader.directory, "repomd.xml")];
-  await writeFile(signature, await required(reader, `${url}.asc`, MAX_SIGNATURE_BYTES));
+  await writeFile(signature, await downloadRequired(reader, `${url}.asc`, MAX_SIGNATURE_BYTES));
   await writeFile(path, bytes);
   const keyring = join(reader.top, indexKey);
   const args = ["--homedir", reader.directory, "--keyring", keyring, "--status-fd", "1", signature, path];
@@ -101,10 +92,8 @@ export async function readRepository(
   reader: RepositoryReader,
   { name, indexKey }: Pick<RpmRepository, "name" | "indexKey">,
 ): Promise<LockedRpmRepository> {
-  const [base] = reader.mirrors[name] ?? [];
-  if (base === undefined) throw new FetchError("FETCH_MIRROR_UNKNOWN", { expected: `an address of ${name}`, actual: "none" });
-  const url = `${base}repodata/repomd.xml`;
-  const bytes = await required(reader, url, MAX_REPOMD_BYTES);
+  const url = `${firstMirror(reader.mirrors, name)}repodata/repomd.xml`;
+  const bytes = await downloadRequired(reader, url, MAX_REPOMD_BYTES);
   const signedBy = indexKey === undefined ? [] : await signersOf(reader, url, bytes, indexKey);
   return { name, repomd: sha256(bytes), ...parseRepomd(bytes), signedBy };
 }
