@@ -52,16 +52,21 @@ export async function syncFile(path: string): Promise<void> {
 
 export const syncDirectory = syncFile;
 
-/** Writes a small file so that readers see the old content or the new, never a part. */
-export async function writeFileAtomically(path: string, content: string | Uint8Array): Promise<void> {
-  const temporary = `${path}.${randomUUID()}`;
-  const file = await open(temporary, "wx", 0o644);
+/** Writes a new file and flushes it to the disk. @throws EEXIST */
+export async function writeDurably(path: string, content: string | Uint8Array, mode: number): Promise<void> {
+  const file = await open(path, "wx", mode);
   try {
     await file.writeFile(content);
     await file.sync();
   } finally {
     await file.close();
   }
+}
+
+/** Writes a small file so that readers see the old content or the new, never a part. */
+export async function writeFileAtomically(path: string, content: string | Uint8Array): Promise<void> {
+  const temporary = `${path}.${randomUUID()}`;
+  await writeDurably(temporary, content, 0o644);
   await rename(temporary, path);
 }
 

@@ -3,8 +3,8 @@ import { chmod, lstat, mkdir, readdir, readFile, rename, rm, utimes } from "node
 import { join } from "node:path";
 import type { Sha256 } from "@secai/formats/digest";
 import type { OutputRecord, StepRecord } from "../step.ts";
-import { type BlobStore, createBlobStore, syncDirectory } from "./blob-store.ts";
-import { flushTree, writeDurably } from "./durable.ts";
+import { type BlobStore, createBlobStore, syncDirectory, writeDurably } from "./blob-store.ts";
+import { flushTree } from "./durable.ts";
 import { parseRecord, printRecord } from "./record.ts";
 
 /**
@@ -56,7 +56,7 @@ export function createCache(directory: string): Cache {
     },
     async publish(record, entry) {
       await flushTree(join(entry, "outputs"));
-      await writeDurably(join(entry, "record.json"), printRecord(record));
+      await writeDurably(join(entry, "record.json"), printRecord(record), 0o444);
       await chmod(entry, 0o755);
       await mkdir(join(directory, "steps"), { recursive: true });
       await replaceDirectory(entry, entryPath(record.key));

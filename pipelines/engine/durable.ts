@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { open, readdir } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { syncDirectory, syncFile } from "./blob-store.ts";
@@ -15,14 +15,4 @@ export async function flushTree(directory: string): Promise<void> {
   }
   await Promise.all(entries.map((entry) => syncFile(join(directory, entry.name))));
   await syncDirectory(directory);
-}
-
-export async function writeDurably(path: string, content: string): Promise<void> {
-  const file = await open(path, "wx", 0o444);
-  try {
-    await file.writeFile(content);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
 }

@@ -1,25 +1,15 @@
 import { availableParallelism } from "node:os";
 import { CodedError } from "@secai/formats/errors";
-import type { OutputRef, Plan, Step, StepRecord } from "../step.ts";
-import type { Cache } from "./cache.ts";
-import type { EngineEvent } from "./engine.ts";
+import type { Step, StepRecord } from "../step.ts";
 import { EngineError } from "./errors.ts";
-import { executeStep, localRunner, type StepRunner } from "./execute.ts";
+import { type ExecuteContext, executeStep, localRunner, type StepRunner } from "./execute.ts";
 import type { Fetches } from "./fetches.ts";
 import { lockFile } from "./lock.ts";
-import type { Materializer } from "./materialize.ts";
 import { tailOf } from "./process.ts";
 import type { ResolvedStep } from "./resolve.ts";
 import { createSemaphore } from "./semaphore.ts";
 
-export interface StepMakerContext {
-  readonly cache: Cache;
-  readonly plan: Plan;
-  readonly report: (event: EngineEvent) => void;
-  readonly signal: AbortSignal;
-  readonly temporary: string;
-  readonly pathOf: (ref: OutputRef) => string;
-  readonly materializer: Materializer;
+export interface StepMakerContext extends Omit<ExecuteContext, "step"> {
   readonly fetches: Fetches;
   readonly parallelism?: number;
   /** Where steps run; default: sandboxes of this machine. */
