@@ -1,5 +1,5 @@
-import { parseArgs } from "node:util";
 import { defaultKeysDirectory } from "@secai/formats/keys";
+import { type Options, parseArguments } from "../arguments.ts";
 import { ReleaseError } from "../errors.ts";
 import { TRUST_HELP, trustOptions } from "../gate/gate.ts";
 import type { ReleaseIo } from "../gate/io.ts";
@@ -20,15 +20,9 @@ export const COMMON_HELP = `${TRUST_HELP}
   --json                one JSON document on standard output
   --help`;
 
-type Options = NonNullable<Parameters<typeof parseArgs>[0]>["options"];
-
 /** @throws ReleaseError RELEASE_USAGE */
 export function parseOptions<const O extends Options>(args: readonly string[], options: O) {
-  try {
-    return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
-  } catch (cause) {
-    throw new ReleaseError("RELEASE_USAGE", { expected: "known options", actual: (cause as Error).message, cause });
-  }
+  return parseArguments(args, options, (detail) => new ReleaseError("RELEASE_USAGE", detail));
 }
 
 /** The one directory a command is about, and what follows it. @throws ReleaseError RELEASE_USAGE */

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { rename, rm, writeFile } from "node:fs/promises";
-import { parseArgs } from "node:util";
+import { parseArguments } from "../arguments.ts";
 import { requireVerified, TRUST_HELP, trustOptions } from "../gate/gate.ts";
 import type { ReleaseIo } from "../gate/io.ts";
 import { compareReleases } from "./compare.ts";
@@ -55,11 +55,7 @@ export async function runDiff(args: readonly string[], io: ReleaseIo): Promise<n
 }
 
 function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
-  } catch (cause) {
-    throw new DiffError("DIFF_USAGE", { expected: "known options", actual: (cause as Error).message, cause });
-  }
+  return parseArguments(args, options, (detail) => new DiffError("DIFF_USAGE", detail));
 }
 
 async function compareDirectories(a: string, b: string, verified: boolean): Promise<DiffReport> {

@@ -1,4 +1,4 @@
-import { parseArgs } from "node:util";
+import { parseArguments } from "../arguments.ts";
 import { readManifest, requireVerified, TRUST_HELP, trustOptions } from "../gate/gate.ts";
 import { askAtTerminal, progressLine, type ReleaseIo, sizeText } from "../gate/io.ts";
 import { type Disk, type KernelFiles, kernelFiles, listDisks } from "./devices.ts";
@@ -60,11 +60,7 @@ export async function runFlash(
 }
 
 function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
-  } catch (cause) {
-    throw new FlashError("FLASH_USAGE", { expected: "known options", actual: (cause as Error).message, cause });
-  }
+  return parseArguments(args, options, (detail) => new FlashError("FLASH_USAGE", detail));
 }
 
 interface Request {

@@ -1,6 +1,6 @@
-import { parseArgs } from "node:util";
 import { type KeyRole, type SignatureMode, signatureModes } from "@secai/formats/key-manifest";
 import { type PassphraseSource, parseFd, passphraseSource } from "@secai/sign/passphrase";
+import { parseArguments } from "../arguments.ts";
 import { KeysError } from "./errors.ts";
 import type { InitOptions } from "./plan-init.ts";
 import type { RevokeOptions } from "./plan-revoke.ts";
@@ -58,11 +58,7 @@ export type Values = ReturnType<typeof parse>["values"];
 
 /** @throws KeysError KEYS_USAGE */
 export function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
-  } catch (cause) {
-    throw new KeysError("KEYS_USAGE", { expected: "known options", actual: (cause as Error).message, cause });
-  }
+  return parseArguments(args, options, (detail) => new KeysError("KEYS_USAGE", detail));
 }
 
 /** @throws KeysError KEYS_USAGE */

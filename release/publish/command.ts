@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import type { Manifest } from "@secai/formats/manifest";
+import { parseArguments } from "../arguments.ts";
 import { readManifest, requireVerified, TRUST_HELP, trustOptions } from "../gate/gate.ts";
 import { progressLine, type ReleaseIo, sizeText } from "../gate/io.ts";
 import { assetNameOf } from "./asset-name.ts";
@@ -80,11 +80,7 @@ export async function runPublish(args: readonly string[], io: ReleaseIo, clock: 
 }
 
 function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
-  } catch (cause) {
-    throw new PublishError("PUBLISH_USAGE", { expected: "known options", actual: (cause as Error).message, cause });
-  }
+  return parseArguments(args, options, (detail) => new PublishError("PUBLISH_USAGE", detail));
 }
 
 async function restore(source: string, out: string, values: Values, io: ReleaseIo): Promise<number> {

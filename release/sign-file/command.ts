@@ -1,10 +1,10 @@
 import { stat, writeFile } from "node:fs/promises";
 import { basename } from "node:path";
-import { parseArgs } from "node:util";
 import { bundleOf } from "@secai/formats/release-layout";
 import type { Signer } from "@secai/sign/signer";
 import { KEY_SIGNER_HELP, keySignerOptions, openKeySigner } from "@secai/sign/signer-options";
 import type { CommandIo } from "@secai/verify/command";
+import { parseArguments } from "../arguments.ts";
 import { SignFileError } from "./errors.ts";
 import { keylessOptions, openKeylessSigner } from "./keyless-options.ts";
 import { readTarget, type Target } from "./target.ts";
@@ -50,11 +50,7 @@ const options = {
 } as const;
 
 function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
-  } catch (cause) {
-    throw new SignFileError("SIGN_USAGE", { expected: "known options", actual: (cause as Error).message, cause });
-  }
+  return parseArguments(args, options, (detail) => new SignFileError("SIGN_USAGE", detail));
 }
 type Values = ReturnType<typeof parse>["values"];
 
