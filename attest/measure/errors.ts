@@ -67,6 +67,11 @@ export const measureErrors = {
     meaning: "An endorsement key's certificate is not one X.509 certificate.",
     fix: "Read it again from the TPM; some makers keep it on a server instead.",
   },
+  PCR_SIGNATURE_MALFORMED: {
+    exit: 1,
+    meaning: "The PCR signatures or the public key in a unified kernel image are not as systemd-measure and OpenSSL write them.",
+    fix: "Build the UKI again with ukify; /run/systemd/tpm2-pcr-signature.json and tpm2-pcr-public-key.pem are copies of its sections.",
+  },
   MEASUREMENTS_MALFORMED: {
     exit: 1,
     meaning: "A measurements document does not have the shape that its schema version demands.",

@@ -8,11 +8,11 @@ import { RuntimeError } from "./runtime-errors.ts";
 import { NONCE, printEvidence } from "./runtime-evidence.ts";
 import { activateCredential, MACHINE_TPM } from "./runtime-tpm.ts";
 
-function answer(args: readonly string[]): string {
+async function answer(args: readonly string[]): Promise<string> {
   const [flag, value = ""] = args;
-  if (args.length === 2 && flag === "--nonce" && NONCE.test(value)) return printEvidence(collectEvidence(value));
+  if (args.length === 2 && flag === "--nonce" && NONCE.test(value)) return printEvidence(await collectEvidence(value));
   if (args.length === 2 && flag === "--activate" && CREDENTIAL.test(value))
-    return printActivation(opened(Buffer.from(value, "hex")));
+    return printActivation(await opened(Buffer.from(value, "hex")));
   throw new RuntimeError("RUNTIME_USAGE", {
     expected: "--nonce with 16 to 32 bytes, or --activate with a credential, as lower-case hex",
     actual: `${args.length} arguments`,
@@ -20,9 +20,9 @@ function answer(args: readonly string[]): string {
 }
 
 /** Undefined: made for other keys, or the TPM cannot at all. The verifier counts both as a refusal. */
-function opened(credential: Uint8Array): Uint8Array | undefined {
+async function opened(credential: Uint8Array): Promise<Uint8Array | undefined> {
   try {
-    return activateCredential(credential, MACHINE_TPM);
+    return await activateCredential(credential, MACHINE_TPM);
   } catch (error) {
     if (error instanceof RuntimeError && error.code === "TPM_COMMAND_FAILED") return undefined;
     throw error;
@@ -30,7 +30,7 @@ function opened(credential: Uint8Array): Uint8Array | undefined {
 }
 
 try {
-  process.stdout.write(answer(process.argv.slice(2)));
+  process.stdout.write(await answer(process.argv.slice(2)));
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = error instanceof CodedError ? error.exit : 70;

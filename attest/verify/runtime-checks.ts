@@ -4,7 +4,7 @@ import { attributeFaults } from "@secai/measure/public-area";
 import { hasNonce, hasPcrValues, isSignedBy } from "@secai/measure/quote";
 import { saysSecureBootOff } from "@secai/measure/secure-boot";
 import { type CheckResult, fail, notPresent, pass, undecided } from "./check.ts";
-import { when } from "./release-evidence.ts";
+import { when } from "./found.ts";
 import type { RuntimeCode } from "./runtime-codes.ts";
 import { endorsementCheck, keyBoundCheck } from "./runtime-endorsement-checks.ts";
 import type { RuntimeFacts } from "./runtime-facts.ts";

@@ -175,5 +175,5 @@ async function evidenceFrom({ evidence, nonce, deadline }: Values): Promise<Answ
   const fresh = freshNonce();
   // Only a machine collects; a verifier elsewhere does not load what speaks to a TPM.
   const { collectEvidence } = await import("./runtime-collect.ts");
-  return { evidence: collectEvidence(fresh), nonce: fresh };
+  return { evidence: await collectEvidence(fresh), nonce: fresh };
 }

@@ -1,6 +1,6 @@
 import { endorsementFault } from "@secai/measure/endorsement";
 import { fail, notPresent, pass, undecided } from "./check.ts";
-import { when } from "./release-evidence.ts";
+import { when } from "./found.ts";
 import type { RuntimeCheck } from "./runtime-state-check.ts";
 
 const NOT_ASKED = "no TPM maker's certificates were given";

@@ -2,7 +2,7 @@ import { canonicalJson } from "@secai/formats/canonical-json";
 import { vector } from "@secai/measure/fixtures/vectors";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { parseImageRelease } from "./runtime-collect.ts";
+import { parseImageRelease } from "./runtime-collect-boot.ts";
 import { RuntimeError } from "./runtime-errors.ts";
 import { parseEvidence, printEvidence } from "./runtime-evidence.ts";
 import { parseSitePolicy, printSitePolicy } from "./runtime-policy.ts";

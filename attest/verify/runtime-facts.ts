@@ -5,7 +5,7 @@ import { type LogEvent, parseEventLog, replayLog } from "@secai/measure/event-lo
 import { type PublicArea, parseEndorsementKey, parsePublicArea } from "@secai/measure/public-area";
 import { parseQuote, parseQuoteSignature, type Quote, type QuoteSignature } from "@secai/measure/quote";
 import { parseUserspaceLog } from "@secai/measure/userspace-log";
-import { derive, type Found } from "./release-evidence.ts";
+import { derive, type Found } from "./found.ts";
 import type { Evidence } from "./runtime-evidence.ts";
 
 /** A machine's evidence with its binary parts parsed, and the nonce it was asked with. Parsed is not believed. */

@@ -1,5 +1,6 @@
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { readFileSync, statSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Sha256 } from "@secai/formats/digest";
 import { RuntimeError } from "./runtime-errors.ts";
@@ -26,22 +27,26 @@ export interface TpmAccess {
 
 export const MACHINE_TPM: TpmAccess = { tcti: "device:/dev/tpmrm0", managed: true, scratch: "/run", algorithm: "ecc" };
 
-/** @throws RuntimeError TPM_COMMAND_FAILED */
-function run(access: TpmAccess, folder: string, command: string, args: readonly string[]): void {
-  const result = spawnSync(command, [...args], {
+/** Does not block: a service that quotes must answer others meanwhile. @throws RuntimeError TPM_COMMAND_FAILED */
+async function run(access: TpmAccess, folder: string, command: string, args: readonly string[]): Promise<void> {
+  const options = {
     cwd: folder,
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", TPM2TOOLS_TCTI: access.tcti },
     timeout: COMMAND_LIMIT_MS,
     killSignal: "SIGKILL",
     maxBuffer: MAX_OUTPUT_BYTES,
-    stdio: ["ignore", "pipe", "pipe"],
     encoding: "utf8",
+  } as const;
+  await new Promise<void>((resolve, reject) => {
+    const child = execFile(command, [...args], options, (error, _stdout, stderr) => {
+      if (error === null) return resolve();
+      const reason = stderr.trim().split("\n").at(-1) || error.message;
+      const actual = `${error.code ?? error.signal}: ${reason}`;
+      reject(new RuntimeError("TPM_COMMAND_FAILED", { expected: `${command} to end with 0`, actual }));
+    });
+    child.stdin?.end();
   });
-  if (result.error !== undefined || result.status !== 0) {
-    const reason = result.error?.message ?? result.stderr.trim().split("\n").at(-1) ?? "";
-    throw new RuntimeError("TPM_COMMAND_FAILED", { expected: `${command} to end with 0`, actual: `${result.status}: ${reason}` });
-  }
-  if (!access.managed && command !== "tpm2_flushcontext") run(access, folder, "tpm2_flushcontext", ["-t"]);
+  if (!access.managed && command !== "tpm2_flushcontext") await run(access, folder, "tpm2_flushcontext", ["-t"]);
 }
 
 function readSmall(path: string): Buffer {
@@ -72,12 +77,12 @@ const KEY_TEMPLATES = { ecc: "ecc256:ecdsa-sha256:null", rsa: "rsa2048:rsassa-sh
 const CERTIFICATE_INDEXES = { ecc: "0x01c0000a", rsa: "0x01c00002" } as const;
 
 /** Runs in a private folder that is gone afterwards. */
-function inScratch<T>(access: TpmAccess, work: (folder: string) => T): T {
-  const folder = mkdtempSync(join(access.scratch, "secai-evidence-"));
+async function inScratch<T>(access: TpmAccess, work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(access.scratch, "secai-evidence-"));
   try {
-    return work(folder);
+    return await work(folder);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true });
   }
 }
 
@@ -86,9 +91,9 @@ interface Endorsement {
   readonly certificate: Uint8Array | undefined;
 }
 
-function certificateAt(access: TpmAccess, folder: string, index: string): Uint8Array | undefined {
+async function certificateAt(access: TpmAccess, folder: string, index: string): Promise<Uint8Array | undefined> {
   try {
-    run(access, folder, "tpm2_nvread", ["-Q", "-o", "ek.crt", index]);
+    await run(access, folder, "tpm2_nvread", ["-Q", "-o", "ek.crt", index]);
   } catch (error) {
     if (error instanceof RuntimeError && error.code === "TPM_COMMAND_FAILED") return undefined;
     throw error;
@@ -97,44 +102,68 @@ function certificateAt(access: TpmAccess, folder: string, index: string): Uint8A
 }
 
 /** The endorsement key that the TPM's maker certified, of whichever type that is; an ECC one when there is no certificate at all. */
-function findEndorsement(access: TpmAccess, folder: string): Endorsement {
+async function findEndorsement(access: TpmAccess, folder: string): Promise<Endorsement> {
   for (const algorithm of ["ecc", "rsa"] as const) {
-    const certificate = certificateAt(access, folder, CERTIFICATE_INDEXES[algorithm]);
+    const certificate = await certificateAt(access, folder, CERTIFICATE_INDEXES[algorithm]);
     if (certificate !== undefined) return { algorithm, certificate };
   }
   return { algorithm: "ecc", certificate: undefined };
 }
 
-/**
- * Makes ek.ctx, ek.pub, ak.ctx and ak.pub. The attestation key is a primary key of the endorsement hierarchy: derived, not stored, so that
- * a machine can be enrolled by it, and loaded again to prove where it lies.
- */
-function loadKeys(access: TpmAccess, folder: string): Endorsement {
-  const endorsement = findEndorsement(access, folder);
-  run(access, folder, "tpm2_createek", ["-c", "ek.ctx", "-G", endorsement.algorithm, "-u", "ek.pub"]);
-  const template = ["-G", KEY_TEMPLATES[access.algorithm], "-g", "sha256", "-a", ATTRIBUTES];
-  run(access, folder, "tpm2_createprimary", ["-Q", "-C", "e", ...template, "-c", "ak.ctx"]);
-  run(access, folder, "tpm2_readpublic", ["-Q", "-c", "ak.ctx", "-o", "ak.pub"]);
+/** Makes ek.ctx and ek.pub. */
+async function loadEndorsementKey(access: TpmAccess, folder: string): Promise<Endorsement> {
+  const endorsement = await findEndorsement(access, folder);
+  await run(access, folder, "tpm2_createek", ["-c", "ek.ctx", "-G", endorsement.algorithm, "-u", "ek.pub"]);
   return endorsement;
+}
+
+/**
+ * Makes ak.ctx and ak.pub. The attestation key is a primary key of the endorsement hierarchy: derived, not stored, so that a machine can be
+ * enrolled by it, and loaded again to prove where it lies.
+ */
+async function loadAttestationKey(access: TpmAccess, folder: string): Promise<void> {
+  const template = ["-G", KEY_TEMPLATES[access.algorithm], "-g", "sha256", "-a", ATTRIBUTES];
+  await run(access, folder, "tpm2_createprimary", ["-Q", "-C", "e", ...template, "-c", "ak.ctx"]);
+  await run(access, folder, "tpm2_readpublic", ["-Q", "-c", "ak.ctx", "-o", "ak.pub"]);
+}
+
+type EvidenceQuote = NonNullable<Evidence["quote"]>;
+
+async function quoteWith(access: TpmAccess, folder: string, nonce: string): Promise<EvidenceQuote> {
+  const quote = ["-Q", "-c", "ak.ctx", "-l", `sha256:${QUOTED_PCRS.join(",")}`, "-q", nonce, "-g", "sha256", "-F", "values"];
+  await run(access, folder, "tpm2_quote", [...quote, "-m", "message", "-s", "signature", "-o", "pcrs"]);
+  return {
+    message: readSmall(join(folder, "message")),
+    signature: readSmall(join(folder, "signature")),
+    attestationKey: readSmall(join(folder, "ak.pub")),
+    pcrs: splitValues(readSmall(join(folder, "pcrs"))),
+  };
 }
 
 /**
  * Quotes with this machine's attestation key. Private parts never leave the TPM.
  * @throws RuntimeError TPM_COMMAND_FAILED
  */
-export function quoteTpm(nonce: string, access: TpmAccess): NonNullable<Evidence["quote"]> {
-  return inScratch(access, (folder) => {
-    const { certificate } = loadKeys(access, folder);
-    const quote = ["-Q", "-c", "ak.ctx", "-l", `sha256:${QUOTED_PCRS.join(",")}`, "-q", nonce, "-g", "sha256", "-F", "values"];
-    run(access, folder, "tpm2_quote", [...quote, "-m", "message", "-s", "signature", "-o", "pcrs"]);
+export function quoteTpm(nonce: string, access: TpmAccess): Promise<EvidenceQuote> {
+  return inScratch(access, async (folder) => {
+    const { certificate } = await loadEndorsementKey(access, folder);
+    await loadAttestationKey(access, folder);
     return {
-      message: readSmall(join(folder, "message")),
-      signature: readSmall(join(folder, "signature")),
-      attestationKey: readSmall(join(folder, "ak.pub")),
-      pcrs: splitValues(readSmall(join(folder, "pcrs"))),
+      ...(await quoteWith(access, folder, nonce)),
       endorsementKey: readSmall(join(folder, "ek.pub")),
       ...(certificate === undefined ? {} : { endorsementCertificate: certificate }),
     };
+  });
+}
+
+/**
+ * The same without the endorsement key, which takes a TPM seconds to make: for whoever knows the attestation key from enrolment.
+ * @throws RuntimeError TPM_COMMAND_FAILED
+ */
+export function quoteEnrolled(nonce: string, access: TpmAccess): Promise<EvidenceQuote> {
+  return inScratch(access, async (folder) => {
+    await loadAttestationKey(access, folder);
+    return quoteWith(access, folder, nonce);
   });
 }
 
@@ -145,16 +174,17 @@ const CREDENTIAL_HEADER = Buffer.from("badcc0de00000001", "hex");
  * What is inside a credential that was made for this machine's endorsement and attestation keys.
  * @throws RuntimeError TPM_COMMAND_FAILED for one that was made for others
  */
-export function activateCredential(credential: Uint8Array, access: TpmAccess): Uint8Array {
-  return inScratch(access, (folder) => {
-    loadKeys(access, folder);
-    writeFileSync(join(folder, "credential"), Buffer.concat([CREDENTIAL_HEADER, credential]));
+export function activateCredential(credential: Uint8Array, access: TpmAccess): Promise<Uint8Array> {
+  return inScratch(access, async (folder) => {
+    await loadEndorsementKey(access, folder);
+    await loadAttestationKey(access, folder);
+    await writeFile(join(folder, "credential"), Buffer.concat([CREDENTIAL_HEADER, credential]));
     // The endorsement key's policy asks for the endorsement hierarchy's authorization (TCG EK Credential Profile, B.6.2).
-    run(access, folder, "tpm2_startauthsession", ["-Q", "--policy-session", "-S", "session.ctx"]);
-    run(access, folder, "tpm2_policysecret", ["-Q", "-S", "session.ctx", "-c", "e"]);
+    await run(access, folder, "tpm2_startauthsession", ["-Q", "--policy-session", "-S", "session.ctx"]);
+    await run(access, folder, "tpm2_policysecret", ["-Q", "-S", "session.ctx", "-c", "e"]);
     const keys = ["-c", "ak.ctx", "-C", "ek.ctx", "-P", "session:session.ctx"];
-    run(access, folder, "tpm2_activatecredential", ["-Q", ...keys, "-i", "credential", "-o", "secret"]);
-    run(access, folder, "tpm2_flushcontext", ["session.ctx"]);
+    await run(access, folder, "tpm2_activatecredential", ["-Q", ...keys, "-i", "credential", "-o", "secret"]);
+    await run(access, folder, "tpm2_flushcontext", ["session.ctx"]);
     return readSmall(join(folder, "secret"));
   });
 }

@@ -1,13 +1,9 @@
 import { stat } from "node:fs/promises";
 import { type Baseline, parseBaseline } from "@secai/formats/baseline";
-import { type Bundle, parseBundle } from "@secai/formats/bundle";
-import { canonicalJson } from "@secai/formats/canonical-json";
-import { FormatError } from "@secai/formats/errors";
+import { parseBundle } from "@secai/formats/bundle";
 import type { Manifest } from "@secai/formats/manifest";
 import { BASELINE_FILE } from "@secai/formats/release-layout";
-import { parseStatement } from "@secai/formats/statement";
-import { MEASURED_BOOT_PREDICATE } from "@secai/formats/uris";
-import { type Measurements, parseMeasurements } from "@secai/measure/measurements";
+import type { Measurements } from "@secai/measure/measurements";
 import { type Check, type CheckOutcome, fail, pass, requiredOf, runChecks } from "./check.ts";
 import { VerifyError } from "./errors.ts";
 import { takeInventory } from "./inventory.ts";
@@ -20,7 +16,7 @@ import { requiredChecks, runtimeChecks } from "./runtime-checks.ts";
 import type { Evidence } from "./runtime-evidence.ts";
 import { type Asked, runtimeFacts } from "./runtime-facts.ts";
 import { type RuntimePolicy, releasePolicy, type SitePolicy, withSite } from "./runtime-policy.ts";
-import { type RoleKeys, signersOf, thresholdRefusal } from "./trust-signers.ts";
+import { openStatement } from "./runtime-statement.ts";
 import { anchorLines } from "./verify-release.ts";
 
 /** Where the promise comes from that the machine is held to. */
@@ -105,23 +101,6 @@ async function promiseOfRelease(dir: string, trust: VerifyPolicy): Promise<Promi
     ...(evidence.manifest.state === "found" && { manifest: evidence.manifest.value }),
     ...(baseline.state === "found" && { baseline: baseline.value }),
   };
-}
-
-/** The measurements inside a signed statement, once enough trusted keys' signatures over it hold. */
-function openStatement(bundle: Bundle, keys: RoleKeys): Measurements {
-  const signers = signersOf([{ name: "the measurements", bundle }], keys);
-  const refused = signers.uncounted[0] ?? thresholdRefusal(signers, keys);
-  if (signers.payload === undefined || refused !== undefined) {
-    throw new FormatError("SIGNATURE_INVALID", {
-      expected: refused?.expected ?? "a statement signed by a trusted key",
-      actual: `${refused?.code ?? "none"}: ${refused?.actual ?? bundle.kind}`,
-    });
-  }
-  const statement = parseStatement(signers.payload);
-  if (statement.predicateType !== MEASURED_BOOT_PREDICATE) {
-    throw new FormatError("SCHEMA_MISMATCH", { expected: MEASURED_BOOT_PREDICATE, actual: statement.predicateType });
-  }
-  return parseMeasurements(Buffer.from(`${canonicalJson(statement.predicate)}\n`));
 }
 
 const signatureCheck: Check<Found<Measurements>, VerifyPolicy> = {

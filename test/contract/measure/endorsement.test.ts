@@ -22,11 +22,11 @@ import { activateCredential, quoteTpm } from "./attest/verify/runtime-tpm.ts";
 const [what, algorithm] = process.argv.slice(2);
 const access = { tcti: "swtpm:path=" + process.cwd() + "/tpm.sock", managed: false, scratch: process.cwd(), algorithm };
 if (what === "quote") {
-  const quote = quoteTpm("5a".repeat(16), access);
+  const quote = await quoteTpm("5a".repeat(16), access);
   for (const name of ["attestationKey", "endorsementKey", "endorsementCertificate"]) {
     if (quote[name] !== undefined) writeFileSync(algorithm + "." + name, quote[name]);
   }
-} else writeFileSync(what + ".secret", activateCredential(readFileSync(what), access));
+} else writeFileSync(what + ".secret", await activateCredential(readFileSync(what), access));
 `;
 
 const START = `swtpm socket --tpm2 --tpmstate dir=tpm --server type=unixio,path=tpm.sock --ctrl type=unixio,path=tpm.sock.ctrl \\

@@ -19,7 +19,7 @@ const PROGRAM = `
 import { writeFileSync } from "node:fs";
 import { quoteTpm } from "./attest/verify/runtime-tpm.ts";
 const [algorithm, nonce] = process.argv.slice(2);
-const quote = quoteTpm(nonce, { tcti: "swtpm:path=" + process.cwd() + "/tpm.sock", managed: false, scratch: process.cwd(), algorithm });
+const quote = await quoteTpm(nonce, { tcti: "swtpm:path=" + process.cwd() + "/tpm.sock", managed: false, scratch: process.cwd(), algorithm });
 for (const name of ["message", "signature", "attestationKey"]) writeFileSync(algorithm + "." + name, quote[name]);
 writeFileSync(algorithm + ".pcrs", JSON.stringify([...quote.pcrs]));
 `;
