@@ -134,3 +134,77 @@ export const IncidentQuery = Type.Object(
   closed,
 );
 export type IncidentQuery = Static<typeof IncidentQuery>;
+
+/** What GET /api/v1/incidents and POST …/query answer: worst first, then newest first. At most 1000 unless a query asks for more. */
+export const incidentList = shape("incidents", Type.Array(Incident, { maxItems: 5000 }));
+
+/** POST /api/v1/incidents/{get,resolve,acknowledge} and …/recovery/reattest. */
+export const IncidentRef = Type.Object({ id: Type.String({ pattern: "^INC-\\d{8}-\\d{6}-\\d{4,12}$" }) }, closed);
+export type IncidentRef = Static<typeof IncidentRef>;
+export const incidentRef = shape("incident reference", IncidentRef);
+
+/** POST /api/v1/recovery/ack: a person takes the responsibility, under a name. */
+export const RecoveryAck = Type.Object({ id: IncidentRef.properties.id, operator: Line(256) }, closed);
+export type RecoveryAck = Static<typeof RecoveryAck>;
+export const recoveryAck = shape("recovery acknowledgement", RecoveryAck);
+
+/** What has to happen before an incident can be resolved, and how far that is. */
+export const Requirement = Type.Object(
+  {
+    incident_id: IncidentRef.properties.id,
+    incident_class: IncidentClassWord,
+    severity: SeverityWord,
+    /** When the containment that the recovery is about was last changed. */
+    required_after: Instant,
+    containment_actions: Type.Array(ActionWord, { maxItems: containmentActions.length }),
+    containment_results: Type.Array(ContainmentResult, { maxItems: containmentActions.length }),
+    /** SHA-256 of the RFC 8785 form of what is recovered from; if it changes, acknowledgement and evidence are void. */
+    containment_binding: Digest,
+    containment_latch_active: Type.Boolean(),
+    require_ack: Type.Boolean(),
+    require_reattest: Type.Boolean(),
+    acked_at: Type.Optional(Instant),
+    acked_by: Type.Optional(Line(256)),
+    re_attested_at: Type.Optional(Instant),
+    /** By what kind of machine it was attested; "evaluation" is less than a quote of a TPM. */
+    assurance: Type.Optional(oneOf(["hardware", "evaluation"])),
+    /** SHA-256 of the RFC 8785 form of the signed state that was accepted. */
+    attestation_evidence: Type.Optional(Digest),
+    /** What is still closed, by name: agent, airlock, registry, vault. Empty when nothing is. */
+    held_targets: Type.Array(oneOf(["agent", "airlock", "registry", "vault"]), { maxItems: 4 }),
+    recovery_gate_released_at: Type.Optional(Instant),
+    recovery_complete: Type.Boolean(),
+  },
+  closed,
+);
+export type Requirement = Static<typeof Requirement>;
+export const requirementShape = shape("recovery requirement", Requirement);
+
+/** GET /api/v1/recovery/status. */
+export const recoveryStatus = shape(
+  "recovery status",
+  Type.Object({ pending_recoveries: Type.Array(Requirement, { maxItems: 5000 }), count: Count }, closed),
+);
+
+/** GET /api/v1/stats. */
+export const incidentStats = shape(
+  "incident statistics",
+  Type.Object(
+    {
+      total_incidents: Count,
+      open_incidents: Count,
+      contained_count: Count,
+      resolved_count: Count,
+      by_class: Type.Record(IncidentClassWord, Count),
+      open_by_severity: Type.Record(SeverityWord, Count),
+      /** Reports that found no room and were only counted. */
+      overflow_count: Count,
+      store_seq: Count,
+      store_head: Digest,
+      audit_seq: Count,
+      audit_head: Digest,
+      policy_digest: Digest,
+    },
+    closed,
+  ),
+);
