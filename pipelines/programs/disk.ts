@@ -18,6 +18,10 @@ const definitions = "/tmp/definitions";
 const esp = "/tmp/esp";
 const disk = "/tmp/disk.raw";
 
+const architecture = efiArchitecture(flag("bootloader"));
+/** What systemd calls them. "root" is a partition type of each: the machine's own first boot knows only those of its architecture. */
+const SYSTEMD_ARCHITECTURES: Readonly<Record<string, string>> = { x64: "x86-64", aa64: "arm64" };
+
 const uuid = (hex: string) => hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 
 function definition(name: string, fields: Readonly<Record<string, string>>): void {
@@ -59,7 +63,6 @@ function writeEsp(): void {
   for (const path of ["EFI/BOOT", "EFI/systemd", "EFI/Linux", "loader"]) mkdirSync(join(esp, path), { recursive: true });
   // "+3": three tries to reach boot-complete.target, then the boot loader prefers the other slot (systemd.io/AUTOMATIC_BOOT_ASSESSMENT).
   copyFileSync(flag("uki"), join(esp, `EFI/Linux/secai_${version}+3.efi`));
-  const architecture = efiArchitecture(flag("bootloader"));
   copyFileSync(flag("bootloader"), join(esp, removableMediaPath(architecture)));
   copyFileSync(flag("bootloader"), join(esp, `EFI/systemd/systemd-boot${architecture}.efi`));
   writeFileSync(join(esp, "loader/loader.conf"), "timeout 0\nconsole-mode keep\neditor no\nsecure-boot-enroll off\n");
@@ -78,6 +81,7 @@ tool(
     "--size=auto",
     "--dry-run=no",
     "--offline=yes",
+    `--architecture=${SYSTEMD_ARCHITECTURES[architecture]}`,
     "--no-pager",
     disk,
   ],

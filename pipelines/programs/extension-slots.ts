@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseCanonicalJson } from "@secai/formats/canonical-json";
 import { type Extension, type Extensions, extensionsBytes, MAX_EXTENSIONS_BYTES } from "@secai/formats/extensions";
+import { listOf } from "./tool.ts";
 
 export interface Slot {
   /** Two digits: partitions stand on the disk in the recipe's order, which file names of systemd-repart keep. */
@@ -18,8 +19,7 @@ export interface Slot {
  * @throws FormatError for a description that no reader accepts
  */
 export function extensionSlots(text: string, folder: string): readonly Slot[] {
-  const pairs = text.split(",").filter((pair) => pair !== "");
-  const slots = pairs.map((pair, index): Slot => {
+  const slots = listOf(text).map((pair, index): Slot => {
     const [name = "", size = ""] = pair.split("=");
     const bytes = readFileSync(join(folder, `${name}.description`));
     const description = parseCanonicalJson(bytes, MAX_EXTENSIONS_BYTES) as unknown as Extension;

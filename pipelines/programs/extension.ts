@@ -33,9 +33,10 @@ import {
   requireOnlyAdds,
   requirePermitted,
 } from "../extension/tree.ts";
+import { isElfFile } from "./elf-file.ts";
 import { removePaths } from "./remove-paths.ts";
 import { derived, derivedUuid, makeErofs, makeVerity } from "./sealing.ts";
-import { readFlags, toolOutput } from "./tool.ts";
+import { listOf, readFlags, toolOutput } from "./tool.ts";
 
 const MIB = 2 ** 20;
 const BLOCK = 4096;
@@ -45,10 +46,7 @@ const version = flag("version");
 const root = flag("root");
 const out = flag("out");
 const tree = join(out, "tree");
-const list = (flagName: string) =>
-  flag(flagName)
-    .split(",")
-    .filter((item) => item !== "");
+const list = (flagName: string) => listOf(flag(flagName));
 /** Names of architectures: Debian's, the compiler's and systemd's (os-release(5), ARCHITECTURE). */
 const ARCHITECTURES: Readonly<Record<string, { readonly triplet: string; readonly systemd: string }>> = {
   amd64: { triplet: "x86_64-linux-gnu", systemd: "x86-64" },
@@ -88,11 +86,7 @@ function addBackends(): readonly string[] {
   return names;
 }
 
-function isElf({ path, stat }: Entry): boolean {
-  return (
-    stat.isFile() && stat.size > 64 && readFileSync(join(tree, path)).subarray(0, 4).equals(Buffer.from("\x7fELF", "latin1"))
-  );
-}
+const isElf = ({ path, stat }: Entry): boolean => isElfFile(join(tree, path), stat);
 
 /** What backends need by the word of their steps: also libraries that they open by name, which no table in their files lists. */
 function declaredNeeds(): readonly ElfFile[] {

@@ -6,13 +6,10 @@ import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gpuBackendsBytes } from "@secai/formats/gpu-backends";
 import { collectGpuBackends } from "../backends/collect.ts";
-import { readFlags } from "./tool.ts";
+import { listOf, readFlags } from "./tool.ts";
 
 const flag = readFlags(process.argv.slice(2));
-const list = (name: string): readonly string[] =>
-  flag(name)
-    .split(",")
-    .filter((item) => item !== "");
+const list = (name: string): readonly string[] => listOf(flag(name));
 
 /** Folders below a folder, by name; none where an image has none. */
 function foldersOf(directory: string): Record<string, string> {

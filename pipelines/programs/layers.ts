@@ -10,6 +10,7 @@ import {
   symlinkSync,
 } from "node:fs";
 import { dirname, join, matchesGlob, normalize } from "node:path";
+import { isElfFile } from "./elf-file.ts";
 import { toolOutput } from "./tool.ts";
 
 /** A path with the merged-/usr links resolved: "/lib/x" is "/usr/lib/x". */
@@ -142,7 +143,6 @@ export class Layers {
 
   #isElf(path: string): boolean {
     const full = this.located(path);
-    const stat = lstatSync(full);
-    return stat.isFile() && stat.size > 64 && readFileSync(full).subarray(0, 4).equals(Buffer.from("\x7fELF", "latin1"));
+    return isElfFile(full, lstatSync(full));
   }
 }

@@ -9,10 +9,9 @@ import { dirname, join } from "node:path";
 import { canonicalJson } from "@secai/formats/canonical-json";
 import { type OfferedRpm, readPrimary } from "../lock/primary.ts";
 import { parseSolution, rpmKey, solverCase } from "../lock/solver-case.ts";
-import { readFlags, tool } from "./tool.ts";
+import { listOf, readFlags, tool } from "./tool.ts";
 
 const flag = readFlags(process.argv.slice(2));
-const names = (text: string): string[] => text.split(",").filter((name) => name !== "");
 const work = "/tmp/solve";
 mkdirSync(work);
 
@@ -59,7 +58,7 @@ function readIndex({ name, index }: Repository): { readonly solv: string; readon
 
 const repositories = JSON.parse(readFileSync(flag("repositories"), "utf8")) as readonly Repository[];
 const indexes = repositories.map((repository) => ({ ...repository, ...readIndex(repository) }));
-const remove = names(flag("remove"));
+const remove = listOf(flag("remove"));
 // testsolv looks for the files of a case beside it, also for absolute names, and solves without those that it does not find.
 writeFileSync(
   join(work, "case.t"),
@@ -67,7 +66,7 @@ writeFileSync(
     system: systemPackages(),
     repositories: indexes,
     architecture: flag("architecture"),
-    install: names(flag("install")),
+    install: listOf(flag("install")),
     remove,
   }),
 );

@@ -23,7 +23,7 @@ import { readRoot } from "../sbom/root-files.ts";
 import { parseRpmQuery, rpmQueryArguments } from "../sbom/rpm.ts";
 import { rpmComponent } from "../sbom/rpm-component.ts";
 import { parseServiceDocument } from "../sbom/service-document.ts";
-import { sourceDateEpoch, toolOutput } from "./tool.ts";
+import { listOf, sourceDateEpoch, toolOutput } from "./tool.ts";
 
 const text = { type: "string" } as const;
 const { values } = parseArgs({
@@ -146,7 +146,7 @@ const release = osRelease(values["os-release"] ?? join(root, "usr/lib/os-release
 const distro = `${release.get("ID")}-${release.get("VERSION_ID")}`;
 const database = values.rpmdb === undefined ? debDatabase(root, distro) : rpmDatabase(values.rpmdb, distro);
 const files = readRoot(root);
-const overlays = overlayPaths((values.overlays ?? "").split(",").filter((folder) => folder !== ""));
+const overlays = overlayPaths(listOf(values.overlays ?? ""));
 const bom = buildImageSbom({
   ...database,
   image: {

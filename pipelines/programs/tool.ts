@@ -17,6 +17,9 @@ export function readFlags(argv: readonly string[]): (name: string) => string {
   };
 }
 
+/** "a,b" as its parts; none of an empty text. */
+export const listOf = (text: string): string[] => text.split(",").filter((part) => part !== "");
+
 /** Runs a tool of the tool root; its output goes to the step's log. @throws Error when it fails */
 export function tool(
   command: string,

@@ -9,7 +9,7 @@ import { declared, extensionSlots } from "./extension-slots.ts";
 import { folderIn, installPrograms, installServices } from "./installed.ts";
 import { install, overlay } from "./overlay.ts";
 import { removePaths } from "./remove-paths.ts";
-import { readFlags, tool } from "./tool.ts";
+import { listOf, readFlags, tool } from "./tool.ts";
 
 const flag = readFlags(process.argv.slice(2));
 const tree = flag("out");
@@ -54,10 +54,7 @@ function purge(packages: readonly string[]): void {
   tool(program, args);
 }
 
-const list = (name: string) =>
-  flag(name)
-    .split(",")
-    .filter((item) => item !== "");
+const list = (name: string) => listOf(flag(name));
 
 function identify(imageId: string, version: string): void {
   const path = inTree("usr/lib/os-release");
