@@ -45,7 +45,9 @@ const modules: Stage = {
   needs: [],
   argv: () => ["scripts/secai.ts", "tools", "modules", "--recipe", "debian-13-gpu", "--path"],
 };
-const contract = vitest("contract", ["tools", "modules"]);
+/** What images are made with: the image needs it anyway. */
+const build: Stage = { name: "build", kind: "prepare", needs: [], argv: () => ["scripts/secai.ts", "tools", "build", "--path"] };
+const contract = vitest("contract", ["tools", "modules", "build"]);
 const image: Stage = {
   name: "image",
   kind: "prepare",
@@ -60,9 +62,9 @@ const media = program("media", "test/media/main.ts", ["tools", "image"]);
 const adversarialSmoke: Stage = { ...adversarial, argv: (resultFile) => [...adversarial.argv(resultFile), "--smoke"] };
 
 const rings: Readonly<Record<string, readonly Stage[]>> = {
-  all: [lint, unit, tools, modules, contract, image, reproducible, acceptance, media, adversarialSmoke],
+  all: [lint, unit, tools, modules, build, contract, image, reproducible, acceptance, media, adversarialSmoke],
   unit: [unit],
-  contract: [tools, modules, contract],
+  contract: [tools, modules, build, contract],
   acceptance: [tools, image, acceptance],
   adversarial: [tools, image, adversarial],
   media: [tools, image, media],
@@ -70,7 +72,11 @@ const rings: Readonly<Record<string, readonly Stage[]>> = {
 };
 
 /** Variables in which the suites find what a preparation printed. */
-const HANDED_ON: Readonly<Record<string, string>> = { tools: "SECAI_TOOL_ROOT", modules: "SECAI_MODULES_ROOT" };
+const HANDED_ON: Readonly<Record<string, string>> = {
+  tools: "SECAI_TOOL_ROOT",
+  modules: "SECAI_MODULES_ROOT",
+  build: "SECAI_BUILD_ROOT",
+};
 
 /** Runs a preparation; the path of a tool root is printed by it and handed on to the suites. */
 function prepare(stage: Stage): boolean {
