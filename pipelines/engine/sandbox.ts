@@ -19,6 +19,7 @@ export interface SandboxSpec {
   readonly argv: readonly string[];
   readonly binds: readonly Bind[];
   readonly env: Readonly<Record<string, string>>;
+  /** "host" keeps the host's network, as QEMU's user networking needs. */
   readonly network: "host" | "none";
   readonly privileges: ExecStep["privileges"];
   /** Device files of the host, e.g. "/dev/kvm"; none by default. */
@@ -94,15 +95,8 @@ export function sandboxCommand(spec: SandboxSpec, uid: number = process.geteuid?
 }
 
 /** A command of a tool root outside of a plan (QEMU, swtpm, openssl): no capabilities, clean environment, works as any user. */
-export interface ToolCommand {
+export interface ToolCommand extends Omit<SandboxSpec, "root" | "privileges" | "interactive"> {
   readonly root: string;
-  readonly argv: readonly string[];
-  readonly binds: readonly Bind[];
-  readonly env: Readonly<Record<string, string>>;
-  /** "host" keeps the host's network, as QEMU's user networking needs. */
-  readonly network: "host" | "none";
-  readonly devices?: readonly string[];
-  readonly cwd?: string;
 }
 
 /** The argv that runs one tool; stdout and stderr stay separate. The tool dies with the process that started it. */

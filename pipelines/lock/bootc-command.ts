@@ -12,8 +12,7 @@ import { type BootcLock, formatBootcLock } from "./bootc-lock.ts";
 import { checkBootcLock, unresolvedProblems } from "./check-bootc-lock.ts";
 import type { LockProblem } from "./check-lock.ts";
 import { formatChanges, lockChanges } from "./diff.ts";
-import { LockError } from "./errors.ts";
-import { loadBootcLock } from "./load.ts";
+import { loadBootcLock, lockSoFar } from "./load.ts";
 import { lockPath } from "./lock.ts";
 import { bootcArchives, ownAddresses, updateBootcLock } from "./update-bootc.ts";
 import { createWorkshop } from "./workshop.ts";
@@ -23,16 +22,6 @@ export interface LockFlags {
   readonly keyring?: string;
   readonly online?: boolean;
   readonly json?: boolean;
-}
-
-/** What was locked so far; nothing, when there is no lock or it cannot be read any more. */
-async function previous(path: string): Promise<BootcLock | undefined> {
-  try {
-    return await loadBootcLock(path);
-  } catch (error) {
-    if (error instanceof LockError) return undefined;
-    throw error;
-  }
 }
 
 async function resolve(recipe: BootcRecipe, before: BootcLock | undefined, flags: LockFlags, io: CommandIo): Promise<BootcLock> {
@@ -69,7 +58,7 @@ const say = (problems: readonly LockProblem[], path: string, io: CommandIo): voi
  */
 export async function updateBootc(recipe: BootcRecipe, flags: LockFlags, io: CommandIo): Promise<number> {
   const path = lockPath(recipe.id);
-  const before = await previous(join(io.top, path));
+  const before = await lockSoFar(loadBootcLock(join(io.top, path)));
   const lock = await resolve(recipe, before, flags, io);
   const open = unresolvedProblems(lock);
   const isWorse = open.length > 0 && before !== undefined && before.unresolved.length < open.length;

@@ -8,9 +8,8 @@ import { byKind, type DebianRecipe, loadRecipeSource, recipeFile } from "../reci
 import { checkBootc, type LockFlags as Flags, updateBootc } from "./bootc-command.ts";
 import { checkLock, checkLockOnMirrors, type LockProblem } from "./check-lock.ts";
 import { diffLocks, formatChanges, lockChanges } from "./diff.ts";
-import { LockError } from "./errors.ts";
-import { loadAnyLock, loadLock } from "./load.ts";
-import { formatLock, type Lock, lockPath } from "./lock.ts";
+import { loadAnyLock, loadLock, lockSoFar } from "./load.ts";
+import { formatLock, lockPath } from "./lock.ts";
 import { archivesOf, type UpdateOptions, updateLock } from "./update.ts";
 
 const help = `secai lock update [RECIPE] [--mirror ARCHIVE=URL]... [--keyring FILE] [--json]
@@ -60,16 +59,6 @@ async function updateOptions(recipe: DebianRecipe, flags: Flags, io: CommandIo):
   };
 }
 
-/** What was locked so far; nothing, when there is no lock or it cannot be read any more. */
-async function previous(path: string): Promise<Lock | undefined> {
-  try {
-    return await loadLock(path);
-  } catch (error) {
-    if (error instanceof LockError) return undefined;
-    throw error;
-  }
-}
-
 /** Locks of recipes on a container base have commands of their own. */
 async function dispatch(
   name: string,
@@ -87,7 +76,7 @@ async function dispatch(
 
 async function update(recipe: DebianRecipe, flags: Flags, io: CommandIo): Promise<number> {
   const path = join(io.top, lockPath(recipe.id));
-  const before = await previous(path);
+  const before = await lockSoFar(loadLock(path));
   const lock = await updateLock(recipe, await updateOptions(recipe, flags, io));
   await writeFileAtomically(path, formatLock(lock));
   const changes = before === undefined ? [] : diffLocks(before, lock);

@@ -143,6 +143,16 @@ export async function loadAnyLock(path: string): Promise<Lock | BootcLock> {
   return /^\{\s*"schema": 1,\s*"kind": "bootc",/.test(text) ? parseBootcLock(text) : parseLock(text);
 }
 
+/** What was locked so far; nothing, when there is no lock or it cannot be read any more. */
+export async function lockSoFar<L extends Lock | BootcLock>(loading: Promise<L>): Promise<L | undefined> {
+  try {
+    return await loading;
+  } catch (error) {
+    if (error instanceof LockError) return undefined;
+    throw error;
+  }
+}
+
 async function readLock(path: string): Promise<string> {
   try {
     return await readFile(path, "utf8");

@@ -2,11 +2,9 @@ import type { ExecStep, Input } from "../step.ts";
 import { file, outputOf, programStep } from "./exec.ts";
 import { toolRoot } from "./root.ts";
 
-export interface BundleInputs {
+interface BundledCode {
   /** Name of the bundle, e.g. "policy-engine". */
   readonly name: string;
-  /** Repository path of the entry file. */
-  readonly entry: string;
   /** Repository folders whose code may be in it, by package name. */
   readonly workspaces: Readonly<Record<string, string>>;
   /** Repository paths of the npm packages it may use, e.g. "node_modules/yaml". */
@@ -14,14 +12,19 @@ export interface BundleInputs {
   readonly sourceDateEpoch: number;
 }
 
+const sourcesOf = ({ workspaces, modules }: BundledCode): Record<string, Input> =>
+  Object.fromEntries([...Object.values(workspaces), ...modules].map((path) => [`/src/${path}`, { kind: "source", path }]));
+
+export interface BundleInputs extends BundledCode {
+  /** Repository path of the entry file. */
+  readonly entry: string;
+}
+
 /** One ESM file for the appliance's Node 20, and esbuild's account of what went into it. */
-export function bundleStep({ name, entry, workspaces, modules, sourceDateEpoch }: BundleInputs): ExecStep {
+export function bundleStep(code: BundleInputs): ExecStep {
+  const { name, entry, workspaces, sourceDateEpoch } = code;
   const esbuild = `node_modules/@esbuild/linux-${process.arch}/bin/esbuild`;
   const alias = Object.entries(workspaces).map(([pkg, folder]) => `--alias:${pkg}=/src/${folder}`);
-  const sources = [...Object.values(workspaces), ...modules].map((path): [string, Input] => [
-    `/src/${path}`,
-    { kind: "source", path },
-  ]);
   return {
     kind: "exec",
     id: `bundle.${name}`,
@@ -29,7 +32,7 @@ export function bundleStep({ name, entry, workspaces, modules, sourceDateEpoch }
     tools: toolRoot,
     network: "none",
     privileges: "none",
-    inputs: { "/in/esbuild": { kind: "source", path: esbuild }, ...Object.fromEntries(sources) },
+    inputs: { "/in/esbuild": { kind: "source", path: esbuild }, ...sourcesOf(code) },
     secrets: {},
     env: { SOURCE_DATE_EPOCH: String(sourceDateEpoch) },
     run: [
@@ -51,20 +54,14 @@ export function bundleStep({ name, entry, workspaces, modules, sourceDateEpoch }
   };
 }
 
-export interface ServiceSbomInputs {
-  readonly name: string;
+export interface ServiceSbomInputs extends BundledCode {
+  /** Of the image. */
   readonly version: string;
-  readonly workspaces: Readonly<Record<string, string>>;
-  readonly modules: readonly string[];
-  readonly sourceDateEpoch: number;
 }
 
 /** A CycloneDX document of exactly what is inside one bundle. */
-export function serviceSbomStep({ name, version, workspaces, modules, sourceDateEpoch }: ServiceSbomInputs): ExecStep {
-  const sources = [...Object.values(workspaces), ...modules].map((path): [string, Input] => [
-    `/src/${path}`,
-    { kind: "source", path },
-  ]);
+export function serviceSbomStep(code: ServiceSbomInputs): ExecStep {
+  const { name, version, sourceDateEpoch } = code;
   return programStep({
     id: `sbom.${name}`,
     title: `SBOM of ${name}`,
@@ -73,7 +70,7 @@ export function serviceSbomStep({ name, version, workspaces, modules, sourceDate
     inputs: {
       "/in/bundle.mjs": outputOf(`bundle.${name}`, "bundle"),
       "/in/metafile.json": outputOf(`bundle.${name}`, "metafile"),
-      ...Object.fromEntries(sources),
+      ...sourcesOf(code),
     },
     flags: { metafile: "/in/metafile.json", modules: "/src", bundle: "/in/bundle.mjs", name, version, out: "/out/sbom.cdx.json" },
     outputs: { sbom: file("/out/sbom.cdx.json") },
