@@ -13,7 +13,8 @@ export interface Peer {
   /** For messages, e.g. "incident-recorder". */
   readonly name: string;
   readonly address: Address;
-  readonly token: Credential;
+  /** Absent: the peer is asked without one. */
+  readonly token?: Credential;
 }
 
 export interface Ask<T> {
@@ -77,7 +78,7 @@ function options<T>({ address, token }: Peer, { method, path }: Ask<T>, body: Bu
     method,
     path,
     agent: false,
-    headers: { Authorization: `Bearer ${token}`, Accept: "application/json", ...json },
+    headers: { ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }), Accept: "application/json", ...json },
   };
 }
 
