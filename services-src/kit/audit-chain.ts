@@ -31,21 +31,30 @@ export const MAX_LINE_BYTES = 1 << 20;
 const RECORD_TAG = "SecAI-Audit-Record-v1\0";
 
 export function keyedMac(key: AuditKey, tag: string, value: unknown): string {
-  return createHmac("sha256", key).update(tag).update(canonicalJson(value)).digest("hex");
+  return macOf(key, tag, canonicalJson(value));
+}
+
+function macOf(key: AuditKey, tag: string, canonical: string): string {
+  return createHmac("sha256", key)
+    .update(tag + canonical)
+    .digest("hex");
+}
+
+/** What a record is made of. `data` is already in its RFC 8785 form: most of a record, and its writer has looked at its length anyway. */
+export interface Entry extends Pick<AuditRecord, "time" | "type"> {
+  readonly data: string;
 }
 
 /**
  * The record that follows `link`, and its line. The line is the RFC 8785 form of the record, so that no byte of it is without meaning;
  * the MAC covers everything else in the record, `prev` and `seq` included.
  */
-export function sealRecord(
-  key: AuditKey,
-  link: Link,
-  entry: Pick<AuditRecord, "time" | "type" | "data">,
-): { link: Link; line: string } {
-  const body = { data: entry.data, prev: link.mac, seq: link.seq + 1, time: entry.time, type: entry.type };
-  const mac = keyedMac(key, RECORD_TAG, body);
-  return { link: { seq: body.seq, mac }, line: `${canonicalJson({ ...body, mac })}\n` };
+export function sealRecord(key: AuditKey, link: Link, { data, time, type }: Entry): { link: Link; line: string } {
+  const seq = link.seq + 1;
+  // The members in their RFC 8785 order: data, mac, prev, seq, time, type.
+  const rest = `"prev":${JSON.stringify(link.mac)},"seq":${seq},"time":${JSON.stringify(time)},"type":${JSON.stringify(type)}}`;
+  const mac = macOf(key, RECORD_TAG, `{"data":${data},${rest}`);
+  return { link: { seq, mac }, line: `{"data":${data},"mac":"${mac}",${rest}\n` };
 }
 
 /**

@@ -1,7 +1,7 @@
 import { canonicalJson } from "@secai/formats/canonical-json";
 import type { AuditLog } from "./audit.ts";
 import type { Anchor, AnchorFile } from "./audit-anchor.ts";
-import { type AuditKey, type AuditRecord, type Link, MAX_LINE_BYTES, sealRecord } from "./audit-chain.ts";
+import { type AuditKey, type Entry, type Link, MAX_LINE_BYTES, sealRecord } from "./audit-chain.ts";
 import type { AuditFile } from "./audit-file.ts";
 import { KitError } from "./errors.ts";
 import type { Clock } from "./sources.ts";
@@ -9,7 +9,7 @@ import type { Clock } from "./sources.ts";
 /** Records that wait for the disk. Further callers are told no at once instead of filling the memory. */
 const MAX_WAITING = 1024;
 
-interface Entry extends Pick<AuditRecord, "time" | "type" | "data"> {
+interface Waiting extends Entry {
   resolve(link: Link): void;
   reject(error: KitError): void;
 }
@@ -28,12 +28,12 @@ interface WriterParts {
  */
 export function createAuditWriter({ key, clock, anchor: initialAnchor, file, anchorFile }: WriterParts): AuditLog {
   let anchor = initialAnchor;
-  let waiting: Entry[] = [];
+  let waiting: Waiting[] = [];
   let running: Promise<void> | undefined;
   let closed = false;
   let fault: KitError | undefined;
 
-  async function commit(batch: readonly Entry[]): Promise<void> {
+  async function commit(batch: readonly Waiting[]): Promise<void> {
     try {
       const links = await writeBatch(batch);
       fault = undefined;
@@ -44,7 +44,7 @@ export function createAuditWriter({ key, clock, anchor: initialAnchor, file, anc
     }
   }
 
-  async function writeBatch(batch: readonly Entry[]): Promise<Link[]> {
+  async function writeBatch(batch: readonly Waiting[]): Promise<Link[]> {
     const sealed = sealAll(key, anchor.head, batch);
     const bytes = Buffer.from(sealed.map(({ line }) => line).join(""));
     let { first } = anchor;
@@ -72,15 +72,16 @@ export function createAuditWriter({ key, clock, anchor: initialAnchor, file, anc
     running = undefined;
   }
 
-  function refuse(data: AuditRecord["data"]): string | undefined {
+  function refuse(data: string): string | undefined {
     if (closed) return "a closed log";
     if (waiting.length >= MAX_WAITING) return `${MAX_WAITING} waiting records`;
-    return Buffer.byteLength(canonicalJson(data)) > MAX_LINE_BYTES - 1024 ? "a record that no line can hold" : undefined;
+    return Buffer.byteLength(data) > MAX_LINE_BYTES - 1024 ? "a record that no line can hold" : undefined;
   }
 
   return {
-    append: (type, data) =>
+    append: (type, value) =>
       new Promise((resolve, reject) => {
+        const data = canonicalJson(value);
         const refusal = refuse(data);
         if (refusal !== undefined) return reject(unavailable(refusal));
         waiting.push({ time: new Date(clock.nowMs()).toISOString(), type, data, resolve, reject });

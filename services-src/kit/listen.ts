@@ -77,16 +77,23 @@ async function stop(server: Server, graceMs: number): Promise<void> {
 }
 
 async function serve(app: App, incoming: IncomingMessage, outgoing: ServerResponse, draining: boolean): Promise<void> {
-  const gone = new AbortController();
-  outgoing.once("close", () => gone.abort());
-  const { status, headers, body } = await app(
-    toRequest(incoming, AbortSignal.any([gone.signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)])),
-  );
+  const { status, headers, body } = await app(toRequest(incoming, lifetimeOf(outgoing)));
   if (outgoing.destroyed) return;
   // A body that was not read to its end would be taken for the next request; and a draining service wants no next request.
   if (!incoming.complete || draining) outgoing.setHeader("Connection", "close");
   outgoing.writeHead(status, { ...headers, "Content-Length": Buffer.byteLength(body) }).end(body);
   if (!incoming.complete) outgoing.once("finish", () => incoming.destroy());
+}
+
+/** Aborts when the client leaves before its answer, or when the time for one is over. */
+function lifetimeOf(outgoing: ServerResponse): AbortSignal {
+  const life = new AbortController();
+  const limit = setTimeout(() => life.abort(), REQUEST_TIMEOUT_MS);
+  outgoing.once("close", () => {
+    clearTimeout(limit);
+    if (!outgoing.writableFinished) life.abort();
+  });
+  return life.signal;
 }
 
 function toRequest(incoming: IncomingMessage, signal: AbortSignal): HttpRequest {
@@ -100,15 +107,22 @@ function toRequest(incoming: IncomingMessage, signal: AbortSignal): HttpRequest 
   };
 }
 
-/** Counts while it reads: a chunked body announces no length. */
-async function readBody(incoming: IncomingMessage): Promise<Uint8Array> {
-  if (Number(incoming.headers["content-length"] ?? 0) > MAX_BODY_BYTES) throw new HttpError("HTTP_BODY_TOO_LARGE");
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of incoming.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > MAX_BODY_BYTES) throw new HttpError("HTTP_BODY_TOO_LARGE");
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
+/** Counts while it reads: a chunked body announces no length. Plain events: an iterator over a stream costs more than a decision does. */
+function readBody(incoming: IncomingMessage): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const tooLarge = () => reject(new HttpError("HTTP_BODY_TOO_LARGE"));
+    if (Number(incoming.headers["content-length"] ?? 0) > MAX_BODY_BYTES) return tooLarge();
+    const chunks: Buffer[] = [];
+    let length = 0;
+    incoming.on("data", (chunk: Buffer) => {
+      length += chunk.length;
+      if (length > MAX_BODY_BYTES) {
+        incoming.pause();
+        return tooLarge();
+      }
+      chunks.push(chunk);
+    });
+    incoming.once("end", () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)));
+    incoming.once("error", reject);
+  });
 }
