@@ -37,7 +37,7 @@ export interface Prediction {
 }
 
 /** PCR 4: firmware's boot attempt, the separator, then every EFI program it was asked to load, in order (TCG PFP 3.3.4.5). */
-function bootPcr(programs: readonly Sha256[]): Sha256 {
+export function bootPcr(programs: readonly Sha256[]): Sha256 {
   return replayPcr([sha256("Calling EFI Application from Boot Option"), sha256(Buffer.alloc(4)), ...programs]);
 }
 
