@@ -1,4 +1,4 @@
-import { createHmac } from "node:crypto";
+import { createHmac, createSecretKey, type KeyObject } from "node:crypto";
 import { canonicalJson, type JsonValue } from "@secai/formats/canonical-json";
 import { KitError } from "./errors.ts";
 
@@ -34,8 +34,17 @@ export function keyedMac(key: AuditKey, tag: string, value: unknown): string {
   return macOf(key, tag, canonicalJson(value));
 }
 
+/** The key as OpenSSL has it: made once for each, not for each record. */
+const keyObjects = new WeakMap<AuditKey, KeyObject>();
+
+function keyObjectOf(key: AuditKey): KeyObject {
+  const known = keyObjects.get(key) ?? createSecretKey(key);
+  keyObjects.set(key, known);
+  return known;
+}
+
 function macOf(key: AuditKey, tag: string, canonical: string): string {
-  return createHmac("sha256", key)
+  return createHmac("sha256", keyObjectOf(key))
     .update(tag + canonical)
     .digest("hex");
 }

@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from "node:crypto";
+import { hash, timingSafeEqual } from "node:crypto";
 import { HttpError, KitError } from "./errors.ts";
 import type { Credential } from "./files.ts";
 import { createRateLimiter } from "./rate-limit.ts";
@@ -74,5 +74,5 @@ function parseBearer(authorization: string | undefined): string | undefined {
 }
 
 function digest(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
+  return hash("sha256", text, "buffer");
 }

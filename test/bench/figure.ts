@@ -11,12 +11,14 @@ export interface Figure {
   /** Stable; results are compared between runs by it. */
   readonly id: string;
   readonly title: string;
-  readonly unit: "s" | "MiB" | "x" | "per minute";
+  readonly unit: "s" | "MiB" | "x" | "per minute" | "per second";
   readonly value?: number;
   readonly budget?: Budget;
   /** What the value is compared with, measured in the same run, and how often the value is of it. */
   readonly peer?: { readonly what: string; readonly value: number; readonly unit: Figure["unit"]; readonly ratio: number };
   readonly reason?: string;
+  /** Unit of the parts where it is not the value's; "" where each part's name has its own. */
+  readonly partUnit?: Figure["unit"] | "";
   /** What the value is made of, in its order. */
   readonly parts?: readonly { readonly name: string; readonly value: number }[];
   /** One-minute load averages of the machine before and after: it may be shared. */
@@ -69,7 +71,10 @@ export function figureLines(figures: readonly Figure[]): string[] {
 
 function detailLines(figure: Figure | undefined): string[] {
   if (figure?.reason !== undefined) return [`    ${figure.reason}`];
-  return (figure?.parts ?? []).map(({ name, value }) => `    ${number(value).padStart(6)} ${figure?.unit}  ${name}`);
+  const unit = figure?.partUnit ?? figure?.unit;
+  return (figure?.parts ?? []).map(
+    ({ name, value }) => `    ${number(value).padStart(6)} ${unit === "" ? "" : `${unit}  `}${name}`,
+  );
 }
 
 export interface BenchReport {

@@ -7,6 +7,7 @@ import { CodedError } from "../../attest/formats/errors.ts";
 import { top } from "../../scripts/house/tree.ts";
 import { VmError } from "../vm/errors.ts";
 import { measureCold, measureService, measureSize, measureUnchanged } from "./builds.ts";
+import { measureDecide } from "./decide.ts";
 import { buildBenchReport, type Figure, figureLines, withLoad } from "./figure.ts";
 import { measureMachines } from "./machines.ts";
 import { measureSbom } from "./sbom.ts";
@@ -22,6 +23,7 @@ const measures: Readonly<Record<string, () => Promise<readonly Figure[]>>> = {
   verify: measureVerify,
   sbom: measureSbom,
   size: measureSize,
+  decide: measureDecide,
   machines: measureMachines,
 };
 

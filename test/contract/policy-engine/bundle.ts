@@ -13,7 +13,7 @@ const workspaces = {
 };
 
 /** Bundles one entry with the very command of the image's build, outside its sandbox. */
-function bundle(name: string, entry: string, to: string): Buffer {
+export function bundle(name: string, entry: string, to: string): Buffer {
   const step = bundleStep({ name, entry, workspaces, modules: [], sourceDateEpoch: 0 });
   const place = (word: string): string =>
     word
