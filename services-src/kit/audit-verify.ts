@@ -128,7 +128,7 @@ async function hashTail(file: string, start: number): Promise<Torn> {
 }
 
 /** Lines with their newline; the last may lack it. A line over the limit comes out cut, without one, and is the last. */
-async function* readLines(file: string, from = 0): AsyncGenerator<Buffer> {
+export async function* readLines(file: string, from = 0): AsyncGenerator<Buffer> {
   let rest: Buffer = Buffer.alloc(0);
   for await (const chunk of createReadStream(file, { start: from }) as AsyncIterable<Buffer>) {
     let start = 0;

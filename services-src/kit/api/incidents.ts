@@ -208,3 +208,5 @@ export const incidentStats = shape(
     closed,
   ),
 );
+
+export const incidentQuery = shape("incident query", IncidentQuery);
