@@ -81,7 +81,10 @@ export function violation(
 
 /** Text from outside as a record may hold it: printable ASCII, the end cut off. */
 function printable(text: string, maxChars: number): string {
-  const shown = text.replaceAll(/[^ -~]/gu, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);
+  // Cut first: whoever chooses the text must not choose how much work it is.
+  const shown = text
+    .slice(0, maxChars + 1)
+    .replaceAll(/[^ -~]/gu, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);
   return shown.length <= maxChars ? shown : `${shown.slice(0, maxChars - 3)}...`;
 }
 
