@@ -1,0 +1,25 @@
+// secure-ai-vault-broker.service, started when something lies among the vault requests: works them off and ends.
+import { CodedError } from "@secai/kit/errors";
+import { createLog, errorFields } from "@secai/kit/log";
+import { systemClock as clock } from "@secai/kit/sources";
+import { workOff } from "../broker.ts";
+import { exclusively } from "../exclusive.ts";
+import { openVaultAudit } from "../record.ts";
+import { loadSettings } from "../settings.ts";
+
+const log = createLog("vault-broker");
+try {
+  const settings = await loadSettings(process.env);
+  const done = await exclusively(settings, async () => {
+    const audit = await openVaultAudit(process.env, log);
+    try {
+      return await workOff({ settings, audit, clock, log });
+    } finally {
+      await audit.close();
+    }
+  });
+  log("info", "vault requests worked off", { done });
+} catch (error) {
+  log("error", "vault broker failed", errorFields(error));
+  process.exit(error instanceof CodedError ? error.exit : 70);
+}
