@@ -48,7 +48,7 @@ export function directoryIdentity(folder: string): string | Refusal {
   const members = listMembers(folder);
   if ("fault" in members) return members;
   const hash = createHash("sha256");
-  for (const { name, identity } of members.files) hash.update(`${name.toString("hex")} ${Object.values(identity).join(" ")}\n`);
+  for (const { name, identity } of members.files) hash.update(`${name.toString("hex")} ${identity.dev} ${identity.inode}\n`);
   return hash.digest("hex");
 }
 

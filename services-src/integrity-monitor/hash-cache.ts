@@ -1,14 +1,5 @@
 import type { Clock } from "@secai/kit/sources";
-import {
-  type Fault,
-  type Hasher,
-  type HashOutcome,
-  hashFile,
-  type Identity,
-  identityOf,
-  isSame,
-  isSameInode,
-} from "./hash-file.ts";
+import { type Fault, type Hasher, type HashOutcome, hashFile, type Identity, isSame, isSameInode } from "./hash-file.ts";
 import type { Found } from "./listing.ts";
 
 /** Up to this size a file is hashed at once, in bytes; larger ones wait their turn so that a small change is not noticed late. */
@@ -76,16 +67,16 @@ export function createHashCache({ prefix, clock, quick, slow }: HashCacheParts):
     return "fault" in outcome ? outcome : { sha256: outcome.sha256, rewritten: rewritten.delete(path) };
   }
 
-  function remembered({ path, stat }: Found): Exclude<Known, "pending"> | undefined {
+  function remembered({ path, identity }: Found): Exclude<Known, "pending"> | undefined {
     const before = cached.get(path);
-    if (before === undefined || !isSame(before.identity, identityOf(stat))) return undefined;
+    if (before === undefined || !isSame(before.identity, identity)) return undefined;
     const isFresh = "sha256" in before.outcome || clock.monotonicMs() - before.atMs < FAULT_MS;
     return isFresh ? known(before.outcome, path) : undefined;
   }
 
-  async function read({ path, stat }: Found): Promise<Exclude<Known, "pending">> {
+  async function read({ path, identity }: Found): Promise<Exclude<Known, "pending">> {
     const outcome = await hashFile(prefix + path, { buffers: quick });
-    keep(path, outcome, "fault" in outcome ? identityOf(stat) : outcome.identity);
+    keep(path, outcome, "fault" in outcome ? identity : outcome.identity);
     return known(outcome, path);
   }
 
@@ -93,9 +84,9 @@ export function createHashCache({ prefix, clock, quick, slow }: HashCacheParts):
     async digest(found) {
       const before = remembered(found);
       if (before !== undefined) return before;
-      const { path, stat } = found;
-      if (!stat.isFile() || stat.size <= INLINE_BYTES) return read(found);
-      queue.set(path, { path, reason: "changed", identity: identityOf(stat) });
+      const { path, type, identity } = found;
+      if (type !== "file" || identity.size <= INLINE_BYTES) return read(found);
+      queue.set(path, { path, reason: "changed", identity });
       return "pending";
     },
     digestNow: async (found) => remembered(found) ?? read(found),
@@ -118,7 +109,7 @@ export function createHashCache({ prefix, clock, quick, slow }: HashCacheParts):
       return isSameOutcome && !rewritten.has(path) ? "same" : "news";
     },
     waiting: (reason) => [...queue.values()].filter((one) => reason === undefined || one.reason === reason).length,
-    bytes: () => [...cached.values()].reduce((sum, { identity }) => sum + Number(identity.size), 0),
+    bytes: () => [...cached.values()].reduce((sum, { identity }) => sum + identity.size, 0),
     oldestMs: () => [...cached.values()].reduce((oldest, { atMs }) => Math.max(oldest, clock.monotonicMs() - atMs), 0),
   };
 }

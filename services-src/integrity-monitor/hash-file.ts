@@ -2,13 +2,13 @@ import { createHash, type Hash } from "node:crypto";
 import { type BigIntStats, constants } from "node:fs";
 import { type FileHandle, open, readlink } from "node:fs/promises";
 
-/** What makes a file the same one: unchanged, the bytes that were hashed are the bytes that are there. */
+/** What makes a file the same one: unchanged, the bytes that were hashed are the bytes that are there. Small, because there are many. */
 export interface Identity {
-  readonly dev: bigint;
-  readonly ino: bigint;
-  readonly size: bigint;
-  readonly mtimeNs: bigint;
-  readonly ctimeNs: bigint;
+  readonly dev: string;
+  /** Inode, size, and both times in ns. */
+  readonly inode: string;
+  /** Bytes. */
+  readonly size: number;
 }
 
 /** Why a file has no digest. "moving": it did not stay the same while it was read, several times in a row. */
@@ -35,17 +35,19 @@ export const createBuffers = (): readonly [Buffer, Buffer] => [
 ];
 
 export function identityOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): Identity {
-  return { dev, ino, size, mtimeNs, ctimeNs };
+  return {
+    dev: dev.toString(36),
+    inode: [ino, size, mtimeNs, ctimeNs].map((one) => one.toString(36)).join(" "),
+    size: Number(size),
+  };
 }
 
 export function isSame(a: Identity, b: Identity): boolean {
-  return a.dev === b.dev && isSameInode(a, b);
+  return a.dev === b.dev && a.inode === b.inode;
 }
 
 /** As `isSame`, on whatever device: an overlay gives the files below it a device number of its own. */
-export function isSameInode(a: Identity, b: Identity): boolean {
-  return a.ino === b.ino && a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs;
-}
+export const isSameInode = (a: Identity, b: Identity): boolean => a.inode === b.inode;
 
 /**
  * SHA-256 of a regular file at exactly this path: neither it nor any directory on the way may be a symbolic link, and it must be the same

@@ -1,12 +1,19 @@
 import { type BigIntStats, lstatSync, readdirSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
+import { type Identity, identityOf } from "./hash-file.ts";
 import type { Target } from "./policy.ts";
 
 /** Something that is there. */
 export interface Found {
   /** As the machine names it, without the prefix that tests put before every path. */
   readonly path: string;
-  readonly stat: BigIntStats;
+  readonly type: "file" | "link" | "special";
+  readonly identity: Identity;
+}
+
+export function foundAt(path: string, stat: BigIntStats): Found {
+  const type = stat.isFile() ? "file" : stat.isSymbolicLink() ? "link" : "special";
+  return { path, type, identity: identityOf(stat) };
 }
 
 export interface Listing {
@@ -43,7 +50,7 @@ export async function list(prefix: string, targets: readonly Pick<Target, "path"
         folders.add(path);
         for (const entry of readdirSync(prefix + path)) waiting.push({ path: `${path}/${entry}`, tree: true });
       } else {
-        found.set(path, { path, stat });
+        found.set(path, foundAt(path, stat));
         folders.add(parentOf(path));
       }
     } catch (error) {

@@ -65,13 +65,13 @@ export async function takeEntries({ prefix, cache, targets, isExtension, allowed
   const entries: Entry[] = [];
   const faults = unlistable(listing, targets);
   for (const found of listing.found) {
-    const { path, stat } = found;
+    const { path, identity } = found;
     if (isExtension?.(path) === true || allowed?.has(path) === true) continue;
     const category = categoryAt(path, targets);
     const state = await stateOf(prefix, { digest: cache.digestNow }, found);
     if (state === "pending") continue;
     if ("fault" in state) faults.push(violation(category, path, kindOf(state.fault), "a file that can be read", state.detail));
-    else entries.push({ path, category, type: state.type, sha256: state.sha256, size: Number(stat.size) });
+    else entries.push({ path, category, type: state.type, sha256: state.sha256, size: identity.size });
   }
   return { entries, faults };
 }
@@ -81,7 +81,7 @@ type State =
   | Extract<Known, "pending" | { fault: unknown }>;
 
 async function stateOf(prefix: string, cache: FileParts["cache"], found: Found): Promise<State> {
-  if (found.stat.isSymbolicLink()) {
+  if (found.type === "link") {
     try {
       return { type: "link", sha256: sha256(readlinkSync(prefix + found.path)), rewritten: false };
     } catch (error) {
@@ -105,7 +105,7 @@ function kindOf(fault: Extract<Known, { fault: unknown }>["fault"]): "missing" |
   return "unreadable";
 }
 
-function whatIs({ stat }: Found): string {
-  if (stat.isFile()) return `a file of ${stat.size} bytes`;
-  return stat.isSymbolicLink() ? "a symbolic link" : "a special file";
+function whatIs({ type, identity }: Found): string {
+  if (type === "file") return `a file of ${identity.size} bytes`;
+  return type === "link" ? "a symbolic link" : "a special file";
 }

@@ -1,20 +1,28 @@
+import { lstatSync } from "node:fs";
 import type { Metadata } from "./baseline.ts";
 import { type Identity, identityOf, isSameInode } from "./hash-file.ts";
-import { list } from "./listing.ts";
+import { type Found, list } from "./listing.ts";
 import type { Look } from "./look.ts";
 import { type Violation, violation } from "./violation.ts";
+
+interface Seen extends Metadata {
+  readonly identity: Identity;
+}
 
 /** Names, modes, inodes and sizes of what lies in folders whose content is nobody's business. */
 export async function takeMetadata(prefix: string, folders: readonly string[]): Promise<readonly Metadata[]> {
   const { found } = await listBelow(prefix, folders);
-  return found.map(({ path, stat }) => ({
-    path,
-    mode: stat.mode.toString(8),
-    inode: stat.ino.toString(),
-    size: Number(stat.size),
-    uid: Number(stat.uid),
-    gid: Number(stat.gid),
-  }));
+  return seenAt(prefix, found).map(({ identity: _identity, ...metadata }) => metadata);
+}
+
+function seenAt(prefix: string, found: readonly Found[]): readonly Seen[] {
+  return found.flatMap(({ path }) => {
+    const stat = lstatSync(prefix + path, { bigint: true, throwIfNoEntry: false });
+    if (stat === undefined) return [];
+    const { mode, ino, size, uid, gid } = stat;
+    const owner = { uid: Number(uid), gid: Number(gid) };
+    return [{ path, mode: mode.toString(8), inode: ino.toString(), size: Number(size), ...owner, identity: identityOf(stat) }];
+  });
 }
 
 /** Remembers when each was last written to, so that writing and putting back leaves a trace. */
@@ -22,14 +30,13 @@ export function createMetadataLook(prefix: string): (folders: readonly string[],
   let times = new Map<string, Identity>();
   return async (folders, expected) => {
     const listing = await listBelow(prefix, folders);
-    const actual = new Map((await takeMetadata(prefix, folders)).map((one) => [one.path, one]));
-    const now = new Map(listing.found.map(({ path, stat }) => [path, identityOf(stat)]));
+    const actual = new Map(seenAt(prefix, listing.found).map((one) => [one.path, one]));
+    const known = new Set(expected.map(({ path }) => path));
+    const now = new Map([...actual].map(([path, { identity }]) => [path, identity]));
     const violations = [
       ...expected.flatMap((one) => compare(one, actual.get(one.path))),
       ...[...actual].flatMap(([path, one]) =>
-        expected.some((other) => other.path === path)
-          ? []
-          : [violation("state_file", path, "unexpected", "no such file", text(one))],
+        known.has(path) ? [] : [violation("state_file", path, "unexpected", "no such file", text(one))],
       ),
       ...listing.failed.map(({ path, detail }) =>
         violation("state_file", path, "unreadable", "a directory that can be listed", detail),

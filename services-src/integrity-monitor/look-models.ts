@@ -9,7 +9,7 @@ import { Type } from "@sinclair/typebox";
 import { type DirectoryOutcome, directoryIdentity, hashDirectory } from "./directory-hash.ts";
 import type { HashCache, Known } from "./hash-cache.ts";
 import type { Hasher } from "./hash-file.ts";
-import { nearestFolder } from "./listing.ts";
+import { foundAt, nearestFolder } from "./listing.ts";
 import type { Look } from "./look.ts";
 import type { MonitorPolicy } from "./policy.ts";
 import { type Kind, type Violation, violation } from "./violation.ts";
@@ -87,7 +87,7 @@ export function createModelLook(parts: ModelParts): ModelLook {
 
   async function digestOf(path: string): Promise<Digested> {
     const stat = lstatSync(parts.prefix + path, { bigint: true });
-    if (!stat.isDirectory()) return parts.cache.digest({ path, stat });
+    if (!stat.isDirectory()) return parts.cache.digest(foundAt(path, stat));
     const identity = directoryIdentity(parts.prefix + path);
     if (typeof identity !== "string") return identity;
     const known = directories.get(path);

@@ -120,5 +120,11 @@ export async function expectedRuleset(prefix: string, path: string): Promise<rea
   }
 }
 
-/** SHA-256 of the RFC 8785 form: what records and answers call a baseline. */
-export const baselineDigest = (baseline: Baseline): string => sha256(canonicalJson(baseline));
+const digests = new WeakMap<Baseline, string>();
+
+/** SHA-256 of the RFC 8785 form: what records and answers call a baseline. Made once: it is asked for with every status. */
+export function baselineDigest(baseline: Baseline): string {
+  const known = digests.get(baseline) ?? sha256(canonicalJson(baseline));
+  digests.set(baseline, known);
+  return known;
+}

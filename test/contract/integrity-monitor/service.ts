@@ -124,11 +124,15 @@ interface LogLine {
 
 export interface Options {
   readonly env?: Readonly<Record<string, string>>;
-  readonly node?: readonly string[];
+  /** Instead of the source on the Node that runs the tests. */
+  readonly command?: readonly string[];
 }
 
-function launch(home: Home, { env = {}, node = [] }: Options): ChildProcess {
-  return spawn(process.execPath, [...node, "services-src/integrity-monitor/main.ts"], {
+const SOURCE = [process.execPath, "services-src/integrity-monitor/main.ts"];
+
+function launch(home: Home, { env = {}, command = SOURCE }: Options): ChildProcess {
+  const [program = "", ...args] = command;
+  return spawn(program, args, {
     cwd: top,
     env: { PATH: process.env.PATH, ...home.env, ...env },
     stdio: ["ignore", "inherit", "pipe"],
