@@ -231,12 +231,11 @@ export class Appliance {
   }
 }
 
-/** The process that a sandbox runs: it passes no signals on. */
+/** The process that a sandbox runs: it passes no signals on. What that process runs in its turn is not meant. */
 function innermost(pid: number): number {
-  const [inner] = readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1")
-    .split(" ")
-    .filter((word) => word !== "");
-  return inner === undefined ? pid : innermost(Number(inner));
+  const isSandbox = readFileSync(`/proc/${pid}/comm`, "latin1").trim() === "bwrap";
+  const [inner] = isSandbox ? readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").split(" ") : [];
+  return inner === undefined || inner === "" ? pid : innermost(Number(inner));
 }
 
 /** Codes of what an attestation found. */

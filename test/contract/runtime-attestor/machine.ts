@@ -131,7 +131,8 @@ export class Machine {
    * files (message, signature, pcrs, values, ak.pub). $SAVED is a folder that stays.
    */
   interpose(script: string): void {
-    const [real, saved, tool] = ["real-tpm2", "saved", "tpm2"].map((name) => join(this.path, name)) as [string, string, string];
+    const [real, saved, tool] = ["real/tpm2", "saved", "tpm2"].map((name) => join(this.path, name)) as [string, string, string];
+    mkdirSync(dirname(real), { recursive: true });
     copyFileSync(join(toolRoot(), "usr/bin/tpm2"), real);
     mkdirSync(saved, { recursive: true });
     const lines = ["#!/bin/bash -eu", `name=$(basename "$0"); SAVED=${saved}`, `${real} "\${name#tpm2_}" "$@"`];
