@@ -13,6 +13,9 @@ import { actions, fingerprintOf, sortViolations, type Violation, violationKey } 
 /** Violations of one look that get an audit record of their own; the rest is in the summary's count and digest. */
 const MAX_RECORDED = 50;
 
+/** A set that goes on growing is reported again after this long, in ms: not with every file that joins it. */
+const REPORT_MS = 2_000;
+
 export interface LatchKeeperParts {
   readonly file: SignedFile<LatchFile>;
   readonly audit: Pick<AuditLog, "append">;
@@ -39,7 +42,8 @@ export interface LatchKeeper {
 export function createLatchKeeper({ file, audit, reporter, clock, log, initial }: LatchKeeperParts): LatchKeeper {
   let { schema: _schema, baseline_generation: generation, ...first } = initial;
   let latch: Latch = first;
-  let saved = true;
+  let [saved, queued] = [true, true];
+  let lastReportMs = Number.NEGATIVE_INFINITY;
   let recorded = new Map<string, Violation>();
   const now = (): string => new Date(clock.nowMs()).toISOString();
 
@@ -80,11 +84,12 @@ export function createLatchKeeper({ file, audit, reporter, clock, log, initial }
 
   async function report(all: readonly Violation[], scanCount: number): Promise<void> {
     const fingerprint = latch.unreported;
-    if (fingerprint === null) return;
+    if (fingerprint === null || clock.monotonicMs() - lastReportMs < REPORT_MS) return;
     const isCurrent = all.length > 0 && fingerprintOf(all) === fingerprint;
     // Of a set that is gone again the latch still knows what fell into it.
     const violations = isCurrent ? all : latch.reasons;
     await reporter.put(buildReport({ state: latch.state, violations, observedAt: now(), scanCount }, fingerprint));
+    lastReportMs = clock.monotonicMs();
     latch = latchReported(latch, fingerprint);
     await save();
   }
@@ -92,7 +97,7 @@ export function createLatchKeeper({ file, audit, reporter, clock, log, initial }
   return {
     latch: () => latch,
     generation: () => generation,
-    isSaved: () => saved && latch.unreported === null,
+    isSaved: () => saved && queued,
     async settle(standing, noticed, threshold, scanCount) {
       const before = latch;
       const all = sortViolations([...standing, ...noticed]);
@@ -101,7 +106,7 @@ export function createLatchKeeper({ file, audit, reporter, clock, log, initial }
       if (!saved || canonicalJson(copyOf(before)) !== canonicalJson(copyOf(latch)))
         await attempt("the latch cannot be saved", save);
       await attempt("violations cannot be recorded", () => recordChanges(all, before));
-      await attempt("violations cannot be reported", () => report(all, scanCount));
+      queued = await attempt("violations cannot be reported", () => report(all, scanCount));
     },
     async release(data) {
       const { state, since, distinct } = latch;

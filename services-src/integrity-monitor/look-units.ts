@@ -1,4 +1,6 @@
+import type { Clock } from "@secai/kit/sources";
 import type { Entry } from "./baseline.ts";
+import { createConfirmation } from "./confirm.ts";
 import type { HashCache } from "./hash-cache.ts";
 import type { Look } from "./look.ts";
 import { lookAtFiles, type Taken, takeEntries } from "./look-files.ts";
@@ -13,23 +15,25 @@ const targetsOf = (folders: readonly string[]): readonly Target[] =>
 export const takeUnitFiles = (prefix: string, cache: Pick<HashCache, "digestNow">, { generated }: UnitRules): Promise<Taken> =>
   takeEntries({ prefix, cache, targets: targetsOf(generated) });
 
+/** systemd empties and fills the generators' folders at each reload, with the same content: what differs must still differ then, in ms. */
+const RELOAD_MS = 1_000;
+
+export type UnitLook = (rules: UnitRules, expected: readonly Entry[]) => Promise<Look>;
+
 /**
  * The folders of /run from which systemd takes units: empty ones, and those that generators fill. A unit has to lie there, in the sealed
  * root or in a mount over it before systemd can load it, so no question to systemd is needed; asking it needs D-Bus or root.
  */
-export async function lookAtUnits(
-  prefix: string,
-  cache: Pick<HashCache, "digest">,
-  rules: UnitRules,
-  expected: readonly Entry[],
-): Promise<Look> {
-  const looks = [
-    await lookAtFiles({ prefix, cache, targets: targetsOf(rules.empty), allowed: new Set(rules.allowed) }, []),
-    await lookAtFiles({ prefix, cache, targets: targetsOf(rules.generated) }, expected),
-  ];
-  return {
-    violations: looks.flatMap(({ violations }) => violations),
-    // Generators write their files anew, with the same content, at each reload of systemd.
-    folders: looks.flatMap(({ folders = [] }) => folders),
+export function createUnitLook(prefix: string, cache: Pick<HashCache, "digest">, clock: Clock): UnitLook {
+  const confirm = createConfirmation(clock, RELOAD_MS);
+  return async (rules, expected) => {
+    const empty = await lookAtFiles({ prefix, cache, targets: targetsOf(rules.empty), allowed: new Set(rules.allowed) }, []);
+    const generated = await lookAtFiles({ prefix, cache, targets: targetsOf(rules.generated) }, expected);
+    const { sure, unsure } = confirm(generated.violations);
+    return {
+      violations: [...empty.violations, ...sure],
+      folders: [...(empty.folders ?? []), ...(generated.folders ?? [])],
+      ...(unsure ? { againMs: RELOAD_MS } : {}),
+    };
   };
 }

@@ -17,7 +17,7 @@ import { createMetadataLook } from "./look-metadata.ts";
 import { createModelLook } from "./look-models.ts";
 import { createMounts } from "./look-mounts.ts";
 import { lookAtFirewall, lookAtListeners, takeRuleset } from "./look-network.ts";
-import { lookAtUnits } from "./look-units.ts";
+import { createUnitLook } from "./look-units.ts";
 import { startNftMonitor } from "./nft-monitor.ts";
 import { categoryOf, type MonitorPolicy } from "./policy.ts";
 import { startRehash } from "./rehash.ts";
@@ -128,6 +128,7 @@ export async function startMonitor(parts: MonitorParts): Promise<Monitor> {
   const models = createModelLook({ prefix, cache, clock, hasher: { buffers: slow } });
   const mounts = createMounts(prefix);
   const lookAtMetadata = createMetadataLook(prefix);
+  const lookAtUnits = createUnitLook(prefix, cache, clock);
   let modulePaths: readonly string[] | undefined;
   let obstacles: readonly Violation[] = [];
   let [degradedCount, recoveryCount] = [0, 0];
@@ -210,7 +211,7 @@ export async function startMonitor(parts: MonitorParts): Promise<Monitor> {
       case "metadata":
         return lookAtMetadata(policy.metadata, machine.metadata);
       case "units":
-        return lookAtUnits(prefix, cache, policy.units, system.unit_files);
+        return lookAtUnits(policy.units, system.unit_files);
       case "settings":
         return lookAtSettings(prefix, system.settings);
       case "firewall":
