@@ -2,6 +2,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { authenticodeSha256 } from "../../../attest/measure/authenticode.ts";
+import { ZERO_PCR } from "../../../attest/measure/pcr.ts";
+import { isSignedPcr11, parsePcrKey, parsePcrSignatures } from "../../../attest/measure/pcr-signature.ts";
+import { parsePe, sectionContent } from "../../../attest/measure/pe.ts";
 import { certificateDer, certificateList, placeholderDbx } from "../../../attest/measure/secure-boot.ts";
 import { parseUki, phaseValues } from "../../../attest/measure/uki.ts";
 import { ToolFolder } from "./tool-root.ts";
@@ -35,6 +38,19 @@ test("PCR 11 of every phase is the one systemd-measure calculates", () => {
   expect(expected).toHaveLength(PHASES.length);
   const values = phaseValues(parseUki(read("signed.efi")));
   expect(PHASES.map((phase) => values[phase])).toEqual(expected);
+});
+
+test("the signatures that ukify puts into the image allow PCR 11 of every phase, and nothing else", () => {
+  const file = parsePe(read("signed.efi"));
+  const section = (wanted: string) => {
+    const found = file.sections.find(({ name }) => name === wanted);
+    return found === undefined ? Buffer.alloc(0) : Buffer.from(sectionContent(file, found));
+  };
+  const { key } = parsePcrKey(section(".pcrpkey").toString("latin1").replace(/\0+$/, ""));
+  const signatures = parsePcrSignatures(Buffer.from(section(".pcrsig").toString("latin1").replace(/\0+$/, "")));
+  const values = Object.values(phaseValues(parseUki(read("signed.efi"))));
+  expect(values.map((value) => isSignedPcr11(signatures, value, key))).toEqual(PHASES.map(() => true));
+  expect(isSignedPcr11(signatures, ZERO_PCR, key)).toBe(false);
 });
 
 test("the Authenticode hash is the one osslsigncode signs, before and after signing", () => {
