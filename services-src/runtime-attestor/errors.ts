@@ -16,11 +16,6 @@ export const attestorErrors = {
     meaning: "An attestation could not be recorded, so it counts as failed.",
     fix: "Free disk space on /var.",
   },
-  DEPLOYMENT_UNKNOWN: {
-    exit: 1,
-    meaning: "The root file system that runs is none whose hash is known.",
-    fix: "Boot the sealed image; its kernel image carries the root hash.",
-  },
   FILE_COVERED: {
     exit: 1,
     meaning: "A bundle or policy file does not lie in the sealed root: something is mounted over it.",
