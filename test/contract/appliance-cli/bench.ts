@@ -75,6 +75,7 @@ export type Answers = Record<string, Said | ((asked: Asked) => Said)>;
 export interface Bench {
   readonly asked: Asked[];
   readonly answers: Answers;
+  readonly env: Readonly<Record<string, string>>;
   path(name: string): string;
   key(name: string): Buffer;
   signer: ReturnType<typeof createSigner>;
@@ -98,24 +99,24 @@ export async function createBench(): Promise<Bench> {
   const servers = new Map(
     await Promise.all(services.map(async (service) => [service, await serve(service, secrets, asked, answers)] as const)),
   );
-  const env = Object.fromEntries(
+  const addresses = Object.fromEntries(
     [...servers].map(([name, { port }]) => [`SECAI_${name.toUpperCase().replaceAll("-", "_")}_ADDR`, `127.0.0.1:${port}`]),
   );
+  const env = {
+    SECAI_CREDENTIALS: path("credentials"),
+    SECAI_STATE: path("state"),
+    SECAI_RUNTIME: path("run"),
+    ...addresses,
+  };
   return {
     asked,
     answers,
+    env,
     path,
     key: (name) => Buffer.from(secrets.get(name) ?? "", "hex"),
     signer: createSigner(secrets.get("runtime-attestor-signing.key") ?? ""),
     down: async (service) => servers.get(service)?.close(),
-    secai: (words, extra = {}) =>
-      run(words.split(" "), {
-        SECAI_CREDENTIALS: path("credentials"),
-        SECAI_STATE: path("state"),
-        SECAI_RUNTIME: path("run"),
-        ...env,
-        ...extra,
-      }),
+    secai: (words, extra = {}) => run(words.split(" "), { ...env, ...extra }),
     async remove() {
       for (const { close } of servers.values()) await close();
       await rm(folder, { recursive: true });

@@ -228,8 +228,12 @@ export interface Service {
 }
 
 /** @throws Error with the log if the service does not start */
-export async function startService(bench: Bench, env: Readonly<Record<string, string>> = {}): Promise<Service> {
-  const child = launch(bench, env);
+export async function startService(
+  bench: Bench,
+  env: Readonly<Record<string, string>> = {},
+  command: readonly string[] = fromSource,
+): Promise<Service> {
+  const child = launch(bench, env, command);
   const seen: Record<string, unknown>[] = [];
   if (child.stderr !== null)
     for await (const line of createInterface(child.stderr)) {
@@ -256,7 +260,7 @@ export async function refusedStart(
   bench: Bench,
   env: Readonly<Record<string, string>> = {},
 ): Promise<{ status: number | null; code: unknown }> {
-  const child = launch(bench, env);
+  const child = launch(bench, env, fromSource);
   const ended = once(child, "exit");
   let code: unknown;
   if (child.stderr !== null)
@@ -269,10 +273,12 @@ export async function refusedStart(
   return { status, code };
 }
 
-function launch(bench: Bench, env: Readonly<Record<string, string>>): ChildProcess {
-  return spawn(process.execPath, ["services-src/gpu-integrity-watch/main.ts"], {
+const fromSource = [process.execPath, "services-src/gpu-integrity-watch/main.ts"] as const;
+
+function launch(bench: Bench, env: Readonly<Record<string, string>>, [program = "", ...args]: readonly string[]): ChildProcess {
+  return spawn(program, args, {
     cwd: top,
-    env: { ...bench.env, ...env },
+    env: { PATH: process.env.PATH, ...bench.env, ...env },
     stdio: ["ignore", "inherit", "pipe"],
   });
 }
