@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseCanonicalJson } from "@secai/formats/canonical-json";
 import { literal, object, parseShape, type TypeOf, table } from "@secai/formats/shape";
@@ -7,6 +6,7 @@ import { MAX_EVENT_LOG_BYTES } from "@secai/measure/event-log";
 import { MAX_USERSPACE_LOG_BYTES } from "@secai/measure/userspace-log";
 import type { Evidence } from "./runtime-evidence.ts";
 import { readWhole } from "./runtime-files.ts";
+import { orGone } from "./runtime-procfs.ts";
 
 const EVENT_LOG = "/sys/kernel/security/tpm0/binary_bios_measurements";
 const USERSPACE_LOG = "/run/log/systemd/tpm2-measure.log";
@@ -18,9 +18,12 @@ const MAX_MANIFEST_BYTES = 1024 * 1024;
 /** What a machine tells of its boot in files. Their readers need no more than the right to read them. */
 export type BootFiles = Pick<Evidence, "eventLog" | "userspaceLog" | "commandLine" | "secureBoot" | "release" | "services">;
 
-/** @throws RuntimeError EVIDENCE_TOO_LARGE */
+/**
+ * Undefined when there is none. Not asked with access(2) before: that goes by the real user alone, and a capability to read would not count.
+ * @throws RuntimeError EVIDENCE_TOO_LARGE
+ */
 function readLimited(path: string, maxBytes: number): Buffer | undefined {
-  return existsSync(path) ? readWhole(path, maxBytes) : undefined;
+  return orGone(() => readWhole(path, maxBytes));
 }
 
 function secureBootState(root: string): Evidence["secureBoot"] {

@@ -2,27 +2,10 @@ import { type Document, isNode, LineCounter, parseDocument, visit } from "yaml";
 import { KitError } from "./errors.ts";
 import type { Problem, Shape } from "./schema.ts";
 
+export { type Environment, readEnvironment } from "./environment.ts";
+
 /** Problems of an operator's file that one message names. */
 const MAX_PROBLEMS = 20;
-
-export type Environment = Readonly<Record<string, string | undefined>>;
-
-/**
- * The named settings, once, frozen. An empty value is a mistake, not a wish for the default.
- * @throws KitError CONFIG_MISSING
- */
-export function readEnvironment<Name extends string>(
-  environment: Environment,
-  defaults: Readonly<Record<Name, string | undefined>>,
-): Readonly<Record<Name, string>> {
-  const values = Object.entries<string | undefined>(defaults).map(([name, fallback]) => {
-    const value = environment[name] ?? fallback;
-    if (value === undefined || value === "")
-      throw new KitError("CONFIG_MISSING", { expected: `${name} to be set`, actual: "nothing" });
-    return [name, value] as const;
-  });
-  return Object.freeze(Object.fromEntries(values)) as Readonly<Record<Name, string>>;
-}
 
 /**
  * Parses an operator's YAML file: one document, YAML 1.2 core, each key once, no anchors, aliases or tags (each makes a reader see

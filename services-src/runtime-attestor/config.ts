@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Peer } from "@secai/kit/client";
-import { type Environment, readEnvironment } from "@secai/kit/config";
+import { type Environment, readEnvironment } from "@secai/kit/environment";
 import { KitError } from "@secai/kit/errors";
 import { type Credential, readCredential } from "@secai/kit/files";
 import { type Address, parseAddress } from "@secai/kit/listen";

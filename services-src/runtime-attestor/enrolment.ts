@@ -4,7 +4,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isatty } from "node:tty";
 import { parseArgs } from "node:util";
-import type { Environment } from "@secai/kit/config";
+import type { Environment } from "@secai/kit/environment";
 import { exists, readBounded, writeAtomic } from "@secai/kit/files";
 import { type MachinePlaces, machinePlaces } from "./config.ts";
 import { EMPTY_OFFER, type Offer, proposeProfile } from "./enrol.ts";

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { gpuAttestState } from "@secai/kit/api/gpu-integrity";
@@ -12,6 +12,7 @@ import { derive, type Found } from "@secai/verify/found";
 import { collectBoot } from "@secai/verify/runtime-collect-boot";
 import type { Evidence } from "@secai/verify/runtime-evidence";
 import { digestOf, readWhole } from "@secai/verify/runtime-files";
+import { orGone } from "@secai/verify/runtime-procfs";
 import { rootFromSysfs } from "@secai/verify/runtime-root";
 import { quoteEnrolled } from "@secai/verify/runtime-tpm";
 import type { MachinePlaces } from "./config.ts";
@@ -94,11 +95,8 @@ async function collect(places: MachinePlaces, nonce: string, problems: Finding[]
 
 /** @throws RuntimeError TPM_COMMAND_FAILED */
 async function settledQuote({ root, tpm, tpmDevice }: MachinePlaces, nonce: string): Promise<Evidence["quote"]> {
-  if (!existsSync(tpmDevice)) return undefined;
-  const log = () => {
-    const path = join(root, USERSPACE_LOG);
-    return existsSync(path) ? readWhole(path, MAX_USERSPACE_LOG_BYTES) : Buffer.alloc(0);
-  };
+  if (statSync(tpmDevice, { throwIfNoEntry: false }) === undefined) return undefined;
+  const log = () => orGone(() => readWhole(join(root, USERSPACE_LOG), MAX_USERSPACE_LOG_BYTES)) ?? Buffer.alloc(0);
   for (let tries = 1; ; tries += 1) {
     const before = log();
     const quote = await quoteEnrolled(nonce, tpm);
@@ -107,14 +105,16 @@ async function settledQuote({ root, tpm, tpmDevice }: MachinePlaces, nonce: stri
 }
 
 function readPcrSignatures(root: string): Observation["pcrSignatures"] {
-  const path = join(root, PCR_SIGNATURE);
-  if (!existsSync(path)) return NO_SIGNATURES;
-  return derive({ state: "found", value: path }, (from) => parsePcrSignatures(readWhole(from, MAX_PCR_SIGNATURE_BYTES)));
+  const bytes = orGone(() => readWhole(join(root, PCR_SIGNATURE), MAX_PCR_SIGNATURE_BYTES));
+  return bytes === undefined ? NO_SIGNATURES : derive({ state: "found", value: bytes }, parsePcrSignatures);
 }
 
 function readLockdown(root: string): string {
-  const path = join(root, LOCKDOWN);
-  return existsSync(path) ? readWhole(path, MAX_LOCKDOWN_BYTES).toString("latin1").trim() : "";
+  return (
+    orGone(() => readWhole(join(root, LOCKDOWN), MAX_LOCKDOWN_BYTES))
+      ?.toString("latin1")
+      .trim() ?? ""
+  );
 }
 
 /** The watch starts after us and may be down: that is its own finding, not one of the boot. */

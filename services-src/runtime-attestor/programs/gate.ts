@@ -1,4 +1,4 @@
-import { readEnvironment } from "@secai/kit/config";
+import { readEnvironment } from "@secai/kit/environment";
 import { CodedError } from "@secai/kit/errors";
 import { readCredential } from "@secai/kit/files";
 import { parseAddress } from "@secai/kit/listen";
