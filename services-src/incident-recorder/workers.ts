@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ContainmentAction } from "@secai/kit/api/incidents";
 import { errorFields, type Log } from "@secai/kit/log";
@@ -43,6 +44,8 @@ export interface Workers {
 export function createWorkers(parts: WorkerParts): Workers {
   const { store, retryMs = { first: 1_000, last: 30_000 } } = parts;
   const closing = new AbortController();
+  // As many as there are incidents: no leak.
+  setMaxListeners(0, closing.signal);
   const tasks = new Map<string, { readonly done: Promise<void>; wake: AbortController }>();
   const turns = createTurns(MAX_AT_ONCE);
 
