@@ -5,6 +5,7 @@ import type { Outbox } from "@secai/kit/outbox";
 import type { Report } from "@secai/kit/reporting";
 import type { Clock } from "@secai/kit/sources";
 import type { LatchFile } from "./baseline.ts";
+import { createQueue } from "./queue.ts";
 import { buildReport } from "./report.ts";
 import type { SignedFile } from "./signed-file.ts";
 import { type Latch, latchAfter, latchReported, openLatch } from "./state.ts";
@@ -31,8 +32,14 @@ export interface LatchKeeper {
   generation(): number;
   /** After a look: what stands, what was done and undone. Never throws: what cannot be written is written at the next look. */
   settle(standing: readonly Violation[], noticed: readonly Violation[], threshold: number, scanCount: number): Promise<void>;
-  /** @throws what the disk says: without the record nothing is opened */
-  release(data: { readonly incident_id: string; readonly binding: string; readonly request_id: string }): Promise<void>;
+  /**
+   * Opens the latch if `isClean` still says so once nothing else is being settled: what is noticed later falls into the open latch.
+   * @throws what the disk says: without the record nothing is opened
+   */
+  release(
+    data: { readonly incident_id: string; readonly binding: string; readonly request_id: string },
+    isClean: () => boolean,
+  ): Promise<boolean>;
   /** Another baseline is in force. @throws what the disk says */
   setGeneration(generation: number): Promise<void>;
   /** Whether all that should be on the disk is there. */
@@ -45,6 +52,7 @@ export function createLatchKeeper({ file, audit, reporter, clock, log, initial }
   let [saved, queued] = [true, true];
   let lastReportMs = Number.NEGATIVE_INFINITY;
   let recorded = new Map<string, Violation>();
+  const alone = createQueue();
   const now = (): string => new Date(clock.nowMs()).toISOString();
 
   async function save(): Promise<void> {
@@ -98,26 +106,31 @@ export function createLatchKeeper({ file, audit, reporter, clock, log, initial }
     latch: () => latch,
     generation: () => generation,
     isSaved: () => saved && queued,
-    async settle(standing, noticed, threshold, scanCount) {
-      const before = latch;
-      const all = sortViolations([...standing, ...noticed]);
-      latch = latchAfter(latch, standing, noticed, threshold, now());
-      // The latch first: whatever happens next, a restart finds it fallen.
-      if (!saved || canonicalJson(copyOf(before)) !== canonicalJson(copyOf(latch)))
-        await attempt("the latch cannot be saved", save);
-      await attempt("violations cannot be recorded", () => recordChanges(all, before));
-      queued = await attempt("violations cannot be reported", () => report(all, scanCount));
-    },
-    async release(data) {
-      const { state, since, distinct } = latch;
-      await audit.append("latch_released", { ...data, state, since, distinct });
-      latch = openLatch;
-      await save();
-    },
-    async setGeneration(next) {
-      generation = next;
-      await save();
-    },
+    settle: (standing, noticed, threshold, scanCount) =>
+      alone(async () => {
+        const before = latch;
+        const all = sortViolations([...standing, ...noticed]);
+        latch = latchAfter(latch, standing, noticed, threshold, now());
+        // The latch first: whatever happens next, a restart finds it fallen.
+        if (!saved || canonicalJson(copyOf(before)) !== canonicalJson(copyOf(latch)))
+          await attempt("the latch cannot be saved", save);
+        await attempt("violations cannot be recorded", () => recordChanges(all, before));
+        queued = await attempt("violations cannot be reported", () => report(all, scanCount));
+      }),
+    release: (data, isClean) =>
+      alone(async () => {
+        if (!isClean()) return false;
+        const { state, since, distinct } = latch;
+        await audit.append("latch_released", { ...data, state, since, distinct });
+        latch = openLatch;
+        await save();
+        return true;
+      }),
+    setGeneration: (next) =>
+      alone(async () => {
+        generation = next;
+        await save();
+      }),
   };
 }
 

@@ -12,7 +12,7 @@ import { createBuffers } from "./hash-file.ts";
 import { createLatchKeeper } from "./latch-keeper.ts";
 import { type Area, areas, type Look } from "./look.ts";
 import { lookAtFiles } from "./look-files.ts";
-import { lookAtModules, lookAtSettings, sealedModules } from "./look-kernel.ts";
+import { createModuleLook, lookAtSettings } from "./look-kernel.ts";
 import { createMetadataLook } from "./look-metadata.ts";
 import { createModelLook } from "./look-models.ts";
 import { createMounts } from "./look-mounts.ts";
@@ -20,6 +20,7 @@ import { lookAtFirewall, lookAtListeners, takeRuleset } from "./look-network.ts"
 import { createUnitLook } from "./look-units.ts";
 import { startNftMonitor } from "./nft-monitor.ts";
 import { categoryOf, type MonitorPolicy } from "./policy.ts";
+import { createQueue } from "./queue.ts";
 import { startRehash } from "./rehash.ts";
 import { sealedRootHash } from "./root.ts";
 import { createScanner } from "./scanner.ts";
@@ -129,7 +130,8 @@ export async function startMonitor(parts: MonitorParts): Promise<Monitor> {
   const mounts = createMounts(prefix);
   const lookAtMetadata = createMetadataLook(prefix);
   const lookAtUnits = createUnitLook(prefix, cache, clock);
-  let modulePaths: readonly string[] | undefined;
+  const lookAtModules = createModuleLook(prefix);
+  const alone = createQueue();
   let obstacles: readonly Violation[] = [];
   let [degradedCount, recoveryCount] = [0, 0];
   let lastScanAt: string | null = null;
@@ -189,10 +191,7 @@ export async function startMonitor(parts: MonitorParts): Promise<Monitor> {
     const { listeners } = policy;
     if (area === "listeners") return lookAtListeners(prefix, listeners);
     if (area === "models") return models.look(policy.models);
-    if (area === "modules") {
-      modulePaths ??= await sealedModules(prefix);
-      return lookAtModules(prefix, modulePaths);
-    }
+    if (area === "modules") return lookAtModules();
     const held = await currentBaseline();
     if (held === undefined) return { violations: area === "files" ? obstacles : [], againMs: POLL_MS };
     return lookAgainst(held, area);
@@ -306,6 +305,46 @@ export async function startMonitor(parts: MonitorParts): Promise<Monitor> {
     return scanner.standingIn("files").includes(one) && own !== undefined && categoryOf(one.path, policy.sealed) === undefined;
   };
 
+  async function rebaseline(requestId: string): Promise<Baseline> {
+    await scan();
+    const [first] = scanner.standing().filter((one) => !isOfMachine(one));
+    if (first !== undefined || baseline === undefined) {
+      const actual = first?.path ?? "no baseline";
+      throw new MonitorError("REBASELINE_REFUSED", { expected: "everything of the release as it was", actual });
+    }
+    if (!(await sign("rebaseline", baseline, { request_id: requestId })))
+      throw new MonitorError("REBASELINE_REFUSED", { expected: "a clean machine", actual: obstacles[0]?.path ?? "-" });
+    await scanner.full();
+    return baseline;
+  }
+
+  async function release(data: {
+    readonly incident_id: string;
+    readonly binding: string;
+    readonly request_id: string;
+  }): Promise<void> {
+    await scan();
+    const unread = cache.waiting("changed") + models.waiting();
+    if (unread > 0) throw new MonitorError("MONITOR_SCANNING", { expected: "every file read", actual: `${unread} to read` });
+    const isClean = (): boolean => baseline !== undefined && scanner.standing().length === 0;
+    if (await keeper.release(data, isClean)) return;
+    const [first] = scanner.standing();
+    const actual = first === undefined ? "no baseline" : `${first.category} ${first.path}`;
+    throw new MonitorError("RELEASE_REFUSED", { expected: "nothing wrong", actual });
+  }
+
+  async function reload(requestId: string): Promise<string> {
+    const next = await parts.loadPolicy();
+    await scan();
+    const changed = scanner.standingIn("files").find(({ category }) => category === "policy_file");
+    if (changed !== undefined)
+      throw new MonitorError("MONITOR_POLICY", { expected: "the release's policy", actual: changed.path });
+    await audit.append("policy_loaded", { request_id: requestId, from: policy.digest, to: next.digest });
+    policy = next;
+    await scanner.full();
+    return next.digest;
+  }
+
   return {
     status() {
       const standing = judge(scanner.standing(), policy.degradation_threshold);
@@ -328,45 +367,10 @@ export async function startMonitor(parts: MonitorParts): Promise<Monitor> {
       };
     },
     scan,
-    async rebaseline(requestId) {
-      await scan();
-      const [first] = scanner.standing().filter((one) => !isOfMachine(one));
-      if (first !== undefined || baseline === undefined)
-        throw new MonitorError("REBASELINE_REFUSED", {
-          expected: "everything of the release as it was",
-          actual: first?.path ?? "no baseline",
-        });
-      if (!(await sign("rebaseline", baseline, { request_id: requestId })))
-        throw new MonitorError("REBASELINE_REFUSED", { expected: "a clean machine", actual: obstacles[0]?.path ?? "-" });
-      await scanner.full();
-      return baseline;
-    },
-    async release(incidentId, binding, requestId) {
-      await scan();
-      if (cache.waiting("changed") + models.waiting() > 0)
-        throw new MonitorError("MONITOR_SCANNING", {
-          expected: "every file read",
-          actual: `${cache.waiting("changed")} to read`,
-        });
-      const [first] = scanner.standing();
-      if (first !== undefined || baseline === undefined)
-        throw new MonitorError("RELEASE_REFUSED", {
-          expected: "nothing wrong",
-          actual: first === undefined ? "no baseline" : `${first.category} ${first.path}`,
-        });
-      await keeper.release({ incident_id: incidentId, binding, request_id: requestId });
-    },
-    async reload(requestId) {
-      const next = await parts.loadPolicy();
-      await scan();
-      const changed = scanner.standingIn("files").find(({ category }) => category === "policy_file");
-      if (changed !== undefined)
-        throw new MonitorError("MONITOR_POLICY", { expected: "the release's policy", actual: changed.path });
-      await audit.append("policy_loaded", { request_id: requestId, from: policy.digest, to: next.digest });
-      policy = next;
-      await scanner.full();
-      return next.digest;
-    },
+    rebaseline: (requestId) => alone(() => rebaseline(requestId)),
+    release: (incidentId, binding, requestId) =>
+      alone(() => release({ incident_id: incidentId, binding, request_id: requestId })),
+    reload: (requestId) => alone(() => reload(requestId)),
     alive() {
       const patience = Math.max(MIN_PATIENCE_MS, intervalMs() * MAX_MISSED_SWEEPS);
       return clock.monotonicMs() - (scanner.lastFullMs() ?? started) < patience;

@@ -47,7 +47,14 @@ export function judge(violations: readonly Violation[], threshold: number, disti
   return violations.length > 0 || distinct > 0 ? "degraded" : "trusted";
 }
 
-const shortKey = (one: Violation): string => sha256(violationKey(one)).slice(0, 16);
+const shortKeys = new WeakMap<Violation, string>();
+
+/** Made once for each violation: what stands is looked at every second. */
+function shortKey(one: Violation): string {
+  const known = shortKeys.get(one) ?? sha256(violationKey(one)).slice(0, 16);
+  shortKeys.set(one, known);
+  return known;
+}
 
 /**
  * The latch after a look at the machine. It only ever gets worse: what was put right again stays in `reasons`, and repeated small

@@ -9,7 +9,7 @@ import { takeSettings } from "./look-kernel.ts";
 import { takeMetadata } from "./look-metadata.ts";
 import { openHooks, parseRuleset, takeRuleset } from "./look-network.ts";
 import { takeUnitFiles } from "./look-units.ts";
-import type { MonitorPolicy } from "./policy.ts";
+import { categoryOf, type MonitorPolicy, type Target } from "./policy.ts";
 import { heldToList } from "./release-list.ts";
 import { type Violation, violation } from "./violation.ts";
 
@@ -53,6 +53,8 @@ export async function takeBaseline(context: TakeContext, occasion: Occasion, bef
     ...("obstacle" in ruleset ? [ruleset.obstacle] : []),
   ];
   if (faults.length > 0 || "obstacle" in ruleset) return { obstacles: faults };
+  const release = await heldToList(prefix, policy.sealed, sealed.entries);
+  const system = { unit_files: [...units.entries], ruleset: [...ruleset.lines], settings: takeSettings(prefix) };
   const found = { files: state.entries, metadata: await takeMetadata(prefix, policy.metadata) };
   return {
     baseline: {
@@ -61,11 +63,29 @@ export async function takeBaseline(context: TakeContext, occasion: Occasion, bef
       generation: (before?.generation ?? 0) + 1,
       root_hash: rootHash,
       policy_digest: policy.digest,
-      release: [...(await heldToList(prefix, policy.sealed, sealed.entries))],
-      system: { unit_files: [...units.entries], ruleset: [...ruleset.lines], settings: takeSettings(prefix) },
+      release: releaseAfter(occasion, before?.release, release, policy.sealed),
+      system: systemAfter(occasion, before?.system, system),
       machine: machineAfter(occasion, before?.machine, found),
     },
   };
+}
+
+/** What was once read of a root stays what that root is: only what the policy names anew is added. */
+function releaseAfter(
+  occasion: Occasion,
+  before: readonly Entry[] | undefined,
+  found: readonly Entry[],
+  sealed: readonly Target[],
+): Entry[] {
+  if (before === undefined || occasion === "first" || occasion === "release") return [...found];
+  const kept = before.filter(({ path }) => categoryOf(path, sealed) !== undefined);
+  return occasion === "rebaseline" ? kept : withNew(kept, found);
+}
+
+/** An operator may take what generators made of another disk; ruleset and settings are the release's. */
+function systemAfter(occasion: Occasion, before: Baseline["system"] | undefined, found: Baseline["system"]): Baseline["system"] {
+  if (before === undefined || occasion === "first" || occasion === "release") return found;
+  return occasion === "rebaseline" ? { ...before, unit_files: found.unit_files } : before;
 }
 
 interface MachinePart {

@@ -57,11 +57,12 @@ const NFT = `#!/bin/sh
 here=$(dirname "$0")/../..
 if [ "$1" = monitor ]; then
   last=$(cksum < "$here/nft-ruleset.json")
-  while sleep 0.2; do
+  while sleep 0.2 && kill -0 "$PPID" 2>/dev/null; do
     now=$(cksum < "$here/nft-ruleset.json")
     [ "$now" = "$last" ] || echo changed
     last=$now
   done
+  exit 0
 fi
 exec cat "$here/nft-ruleset.json"
 `;
