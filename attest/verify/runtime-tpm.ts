@@ -80,6 +80,8 @@ const CERTIFICATE_INDEXES = { ecc: "0x01c0000a", rsa: "0x01c00002" } as const;
 async function inScratch<T>(access: TpmAccess, work: (folder: string) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(join(access.scratch, "secai-evidence-"));
   try {
+    // Whoever was ended between two commands left an object behind, and a TPM has room for three.
+    if (!access.managed) await run(access, folder, "tpm2_flushcontext", ["-t"]);
     return await work(folder);
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -123,8 +125,7 @@ async function loadEndorsementKey(access: TpmAccess, folder: string): Promise<En
  */
 async function loadAttestationKey(access: TpmAccess, folder: string): Promise<void> {
   const template = ["-G", KEY_TEMPLATES[access.algorithm], "-g", "sha256", "-a", ATTRIBUTES];
-  await run(access, folder, "tpm2_createprimary", ["-Q", "-C", "e", ...template, "-c", "ak.ctx"]);
-  await run(access, folder, "tpm2_readpublic", ["-Q", "-c", "ak.ctx", "-o", "ak.pub"]);
+  await run(access, folder, "tpm2_createprimary", ["-Q", "-C", "e", ...template, "-c", "ak.ctx", "-f", "tss", "-o", "ak.pub"]);
 }
 
 type EvidenceQuote = NonNullable<Evidence["quote"]>;

@@ -25,7 +25,8 @@ const PCR_SIGNATURE = "/run/systemd/tpm2-pcr-signature.json";
 const USERSPACE_LOG = "/run/log/systemd/tpm2-measure.log";
 const LOCKDOWN = "/sys/kernel/security/lockdown";
 const MAX_LOCKDOWN_BYTES = 256;
-const MAX_STATEMENTS = 32;
+/** Two for each release that a machine ever had would be few. */
+const MAX_STATEMENTS = 128;
 const MAX_STATEMENT_BYTES = 256 * 1024;
 const GPU_TIMEOUT_MS = 2_000;
 /** systemd may measure something while we quote; then the log tells more or less than the quote. */
@@ -84,7 +85,8 @@ async function readProfile(path: string): Promise<Profile> {
 async function readStatements(directory: string): Promise<readonly Uint8Array[]> {
   if (!(await exists(directory))) return [];
   const names = (await readdir(directory)).filter((name) => name.endsWith(".sigstore.json")).sort();
-  return Promise.all(names.slice(-MAX_STATEMENTS).map((name) => readBounded(join(directory, name), MAX_STATEMENT_BYTES)));
+  if (names.length > MAX_STATEMENTS) throw new RangeError(`${names.length} statements, more than ${MAX_STATEMENTS}`);
+  return Promise.all(names.map((name) => readBounded(join(directory, name), MAX_STATEMENT_BYTES)));
 }
 
 /** @throws RuntimeError, FormatError, or what the system says */
