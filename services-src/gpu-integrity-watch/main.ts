@@ -43,9 +43,10 @@ async function start(): Promise<Running> {
   });
   const routes = watchRoutes({ watch, audit, reporter, metrics, clock, log, loadProfile: () => loadProfile(config.profilePath) });
   const listener = await listen(createApp({ routes, authenticate, clock, ids, log, metrics }), config.address);
-  const schedule = startSchedule(watch, log);
+  const schedule = startSchedule(watch, clock, log);
   log("info", "listening", { ...listener.address, profile_digest: profile.digest });
   return {
+    alive: () => schedule.alive(),
     async stop() {
       await schedule.stop();
       await listener.close(DRAIN_MS);

@@ -12,6 +12,8 @@ import { groupId } from "./state-file.ts";
 import { mountVolume, openVolume } from "./unlock.ts";
 
 const FORMAT_LIMIT_MS = 300_000;
+/** Memory of argon2id: opening must also succeed on a small machine under load. */
+const PBKDF_KIB = "262144";
 export const MIN_MIB = 32;
 export const MAX_MIB = 16 << 20;
 
@@ -63,7 +65,7 @@ async function createFile(path: string, mib: number): Promise<void> {
 
 async function format(settings: Settings, { source, luks_uuid }: Marker, passphrase: Uint8Array): Promise<void> {
   const cipher = ["--cipher", "aes-xts-plain64", "--key-size", "512", "--hash", "sha512"];
-  const key = ["--pbkdf", "argon2id", "--iter-time", "5000", "--key-file", "-"];
+  const key = ["--pbkdf", "argon2id", "--pbkdf-memory", PBKDF_KIB, "--iter-time", "5000", "--key-file", "-"];
   const label = ["--uuid", luks_uuid, "--label", settings.mapper];
   const args = ["luksFormat", "--batch-mode", "--type", "luks2", ...cipher, ...key, ...label, "--", source];
   await must(settings, { program: "cryptsetup", args, limitMs: FORMAT_LIMIT_MS, input: passphrase });

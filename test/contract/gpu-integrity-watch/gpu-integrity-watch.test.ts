@@ -535,6 +535,50 @@ describe("the interface", () => {
   });
 });
 
+describe("in bad times", () => {
+  test("killed at any point, it starts again, its chain holds, and its baseline is the old or the new one", async () => {
+    await addCard(bench);
+    await bench.model("m.gguf", "weights");
+    const digests: unknown[] = [];
+    for (let round = 0; round < 12; round += 1) {
+      const service = await start();
+      const answers = Promise.allSettled([
+        post(service, "/v1/check"),
+        post(service, "/v1/baseline", { replace: true }),
+        post(service, "/v1/check"),
+      ]);
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 120));
+      await service.end("SIGKILL");
+      for (const answer of await answers)
+        if (answer.status === "fulfilled" && answer.value.json.baseline_digest !== undefined)
+          digests.push(answer.value.json.baseline_digest);
+    }
+    const service = await start();
+    await check(service);
+    const { baseline } = (await get(service, "/v1/status")).json as { baseline: { state: string } };
+    expect(["held", "none"]).toContain(baseline.state);
+    if (digests.length > 0) expect(baseline.state).toBe("held");
+    await service.end("SIGTERM");
+    await bench.verify();
+  });
+
+  test("a check that cannot be recorded is refused by name, and served once there is room", async () => {
+    const service = await startService(bench, {}, [
+      ...["sh", "-c", 'ulimit -f 16; exec "$@"', "sh"],
+      ...[process.execPath, "services-src/gpu-integrity-watch/main.ts"],
+    ]);
+    services.push(service);
+    await expect
+      .poll(async () => (await post(service, "/v1/check")).json.code, { timeout: 60_000, interval: 1 })
+      .toBe("AUDIT_UNAVAILABLE");
+    expect((await service.call("GET", "/ready")).status).toBe(503);
+    await service.end("SIGKILL");
+    await check(await start());
+    await services.at(-1)?.end("SIGTERM");
+    await bench.verify();
+  });
+});
+
 describe("no start", () => {
   const refusals: readonly { name: string; code: string; do: () => Promise<Record<string, string> | undefined> }[] = [
     { name: "without a profile", code: "FILE_UNREADABLE", do: async () => ({ INTEGRITY_PROFILE: "/nonexistent" }) },
