@@ -100,7 +100,8 @@ describe.each(tampering)("$name", ({ code, attack }) => {
   test(`is refused by name: ${code}`, async () => {
     const service = await start();
     for (const description of ["a", "b", "c"]) await service.report({ source: "integrity-monitor", description });
-    await service.end("SIGKILL");
+    // Ended in order, so that the last record is one that its anchor vouches for.
+    await service.end("SIGTERM");
     await attack();
     const refusal = await refusedStart(home);
     if (code === "ELOOP") expect(refusal.error).toContain(code);
@@ -116,7 +117,7 @@ test("a torn tail is cut off and said so, and nothing answered is lost", async (
   const next = await start();
   expect((await next.get(String(json.id))).id).toBe(json.id);
   const repaired = (await home.auditRecords()).find(({ type }) => type === "store_repaired");
-  expect(repaired?.data).toEqual({ bytes: 18 });
+  expect(repaired?.data).toEqual({ bytes: 19 });
 });
 
 describe("a store that was folded into a snapshot", () => {

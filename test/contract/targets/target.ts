@@ -56,7 +56,7 @@ export async function startTarget(options: TargetOptions): Promise<Target> {
     if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
     const { status, json } =
       wrong === undefined ? answer(options, holders, request, body) : { status: wrong, json: error("FAULT") };
-    if (status === 200 && body !== undefined) calls.push({ path: request.url ?? "", body });
+    if (status < 300 && body !== undefined) calls.push({ path: request.url ?? "", body });
     if (status === 200 && options.statePath !== undefined) writeState(options.statePath, holders);
     response.writeHead(status, { "Content-Type": "application/json" });
     response.end(garbage ? "{" : JSON.stringify(json));
