@@ -38,17 +38,14 @@ export const imagePrograms = {
   "secai-run": { entry: "services-src/kit/programs/secai-run.ts", workspace: "services-src/kit" },
   "secai-evidence": { entry: "attest/verify/evidence.ts", workspace: "attest/verify" },
   "secai-verify": { entry: "attest/verify/main.ts", workspace: "attest/verify" },
-  "secai-cli": { entry: "services-src/appliance-cli/programs/main.ts", workspace: "services-src/appliance-cli" },
-  "secai-enrol": { entry: "services-src/runtime-attestor/programs/enrol.ts", workspace: "services-src/runtime-attestor" },
   "secai-gpu-detect": { entry: "services-src/gpu/programs/detect.ts", workspace: "services-src/gpu" },
   "secai-gpu-probe": { entry: "services-src/gpu/programs/probe.ts", workspace: "services-src/gpu" },
 } as const;
 
-/** What the runner starts beside the services of the recipe, which have a folder of their own each. */
-export const programServices = {
-  "attestation-gate": { entry: "services-src/runtime-attestor/programs/gate.ts", workspace: "services-src/runtime-attestor" },
-  credentials: { entry: "services-src/kit/programs/credentials.ts", workspace: "services-src/kit" },
-  extensions: { entry: "services-src/kit/programs/extensions.ts", workspace: "services-src/kit" },
+/** Services that come with the kit rather than with a folder of their own. */
+export const kitServices = {
+  credentials: "services-src/kit/programs/credentials.ts",
+  extensions: "services-src/kit/programs/extensions.ts",
 } as const;
 
 const text = (content: string) => ({ kind: "text", content }) as const;
@@ -122,15 +119,14 @@ export function bundleSteps(
   };
   return [
     ...recipe.services.flatMap((name) => bundle(name, `services-src/${name}/main.ts`, `services-src/${name}`)),
-    ...Object.entries({ ...programServices, ...imagePrograms, ...more }).flatMap(([name, { entry, workspace }]) =>
-      bundle(name, entry, workspace),
-    ),
+    ...Object.entries(kitServices).flatMap(([name, entry]) => bundle(name, entry, "services-src/kit")),
+    ...Object.entries({ ...imagePrograms, ...more }).flatMap(([name, { entry, workspace }]) => bundle(name, entry, workspace)),
   ];
 }
 
 /** Every bundle of the image: each has an SBOM and its file in the release. */
 export function bundleNames(recipe: Recipe): readonly string[] {
-  return [...recipe.services, ...Object.keys(programServices), ...Object.keys(imagePrograms)];
+  return [...recipe.services, ...Object.keys(kitServices), ...Object.keys(imagePrograms)];
 }
 
 /** Where each bundle lies in the image, and the step that makes it. */
@@ -176,7 +172,7 @@ function imageSteps({ recipe, lock, keys, sourceDateEpoch, designation }: PlanIn
       imageId: "secai-os",
       overlays: recipe.overlays,
       remove: recipe.remove,
-      services: [...recipe.services, ...Object.keys(programServices)],
+      services: [...recipe.services, ...Object.keys(kitServices)],
       programs: Object.keys(imagePrograms),
       extensions: recipe.extensions,
       ...gpuParts,
