@@ -256,7 +256,7 @@ test("a reload takes a policy whole or not at all, and is on record", async () =
   expect(types.filter((type) => type.startsWith("policy_"))).toEqual(["policy_refused", "policy_refused", "policy_replaced"]);
 });
 
-test("a full disk is named, nothing is accepted meanwhile, and it goes on by itself when there is room", async () => {
+test("a full disk is named, and nothing is accepted that could not be kept", async () => {
   const service = await start({
     prefix: [
       "bwrap",
