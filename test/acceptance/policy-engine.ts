@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { policyDigest } from "../../services-src/policy-engine/policy.ts";
-import { expectEqual, expectMatch, expectTrue } from "../vm/expect.ts";
+import { expectEqual, expectMatch, expectNone, expectTrue } from "../vm/expect.ts";
 import { http } from "../vm/guest.ts";
 import {
   AUDIT_LOG,
@@ -166,8 +166,12 @@ export const policyEngineScenarios: readonly Scenario[] = [
     async run(test) {
       const machine = await test.shared();
       expectEqual((await machine.succeeds("stat -c '%U %a' /var/lib/secure-ai/credentials")).trim(), "root 700", "directory");
-      const files = await machine.succeeds("stat -c '%U %a %h %F' /var/lib/secure-ai/credentials/*");
+      const files = await machine.succeeds(
+        "stat -c '%U %a %h %F' /var/lib/secure-ai/credentials/*.token /var/lib/secure-ai/credentials/*.key",
+      );
       for (const line of files.trim().split("\n")) expectEqual(line, "root 600 1 regular file", "a credential");
+      const others = "find /var/lib/secure-ai/credentials -type f -not -name '*.token' -not -name '*.key' -not -name '*.pub'";
+      expectNone(await machine.succeeds(others), "files that are neither secret nor public key");
     },
   },
 ];
