@@ -153,3 +153,10 @@ test("any other byte anywhere is refused by a name", () => {
     { numRuns: 400 },
   );
 });
+
+test("the same signature in another spelling is refused", () => {
+  // Decodes to the same 64 bytes: the last letter's four lowest bits stand for nothing.
+  const value = good.signature.value.replace(/.==$/, (end) => `${String.fromCharCode(end.charCodeAt(0) + 1)}==`);
+  assert.deepEqual(Buffer.from(value, "base64"), Buffer.from(good.signature.value, "base64"));
+  assert.throws(() => verifyForensic(bytes({ ...good, signature: { ...good.signature, value } }), pem(publicKey)), FormatError);
+});

@@ -50,7 +50,7 @@ const SignedBaseline = Type.Object(
   {
     baseline: Type.Object({ schema: Type.Literal(2), captured_at: Instant, content: BaselineContent }, closed),
     signature: Type.Object(
-      { algorithm: Type.Literal("ed25519"), key_id: Digest, value: Type.String({ pattern: "^[A-Za-z0-9+/]{86}==$" }) },
+      { algorithm: Type.Literal("ed25519"), key_id: Digest, value: Type.String({ pattern: "^[A-Za-z0-9+/]{85}[AQgw]==$" }) },
       closed,
     ),
   },

@@ -73,7 +73,7 @@ export const SignedState = Type.Object(
   {
     bundle: StateBundle,
     signature: Type.Object(
-      { algorithm: Type.Literal("ed25519"), key_id: Digest, value: Type.String({ pattern: "^[A-Za-z0-9+/]{86}==$" }) },
+      { algorithm: Type.Literal("ed25519"), key_id: Digest, value: Type.String({ pattern: "^[A-Za-z0-9+/]{85}[AQgw]==$" }) },
       closed,
     ),
     hmac: Type.Optional(Digest),
