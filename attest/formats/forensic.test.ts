@@ -1,61 +1,31 @@
 import { strict as assert } from "node:assert";
-import { createHash, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import fc from "fast-check";
 import { test } from "vitest";
-import { canonicalJson } from "./canonical-json.ts";
 import { FormatError } from "./errors.ts";
-import { FORENSIC_DOMAIN, type ForensicBundle, parseForensic, verifyForensic } from "./forensic.ts";
+import {
+  exampleIncident as incident,
+  exampleForensic as payload,
+  pemOf as pem,
+  auditRecord as record,
+  signForensic,
+} from "./forensic.test-data.ts";
+import { type ForensicBundle, parseForensic, verifyForensic } from "./forensic.ts";
 import { ForensicError } from "./forensic-errors.ts";
 
 const { privateKey, publicKey } = generateKeyPairSync("ed25519");
-const pem = (key: KeyObject): string => key.export({ format: "pem", type: "spki" }).toString();
-const keyId = createHash("sha256")
-  .update(publicKey.export({ format: "der", type: "spki" }))
-  .digest("hex");
+const signed = (content: object, domain?: string, key: KeyObject = privateKey): ForensicBundle =>
+  signForensic(content, { privateKey: key, publicKey }, domain);
 const digit = (character: string): string => character.repeat(64);
-const at = "2026-01-01T00:00:00.000Z";
-
-const incident: ForensicBundle["incidents"][number] = {
-  id: "INC-20260101-000000-0001",
-  created_at: at,
-  class: "integrity_violation",
-  severity: "critical",
-  state: "contained",
-  source: "integrity-monitor",
-  description: "a file changed",
-  evidence: { path: "/etc/x", sizes: [1, 2], more: { a: null } },
-  fingerprint: digit("1"),
-  count: 2,
-  last_seen_at: at,
-  latched: true,
-  escalated: false,
-  containment_actions: ["freeze_agent"],
-  containment_results: [
-    { action: "freeze_agent", success: false, error: "TARGET_ABSENT: no socket", attempts: 1, completed_at: at },
-  ],
-  hash: digit("2"),
-};
-const record = (seq: number, prev: string, mac: string): string =>
-  JSON.stringify({ data: {}, mac, prev, seq, time: at, type: "started" });
-const payload: Omit<ForensicBundle, "signature"> = {
-  schema: 2,
-  exported_at: at,
-  incidents: [incident],
-  audit_entries: [record(4, digit("3"), digit("4")), record(5, digit("4"), digit("5"))],
-  audit_head: { seq: 5, mac: digit("5") },
-  store_head: { seq: 1, mac: digit("6") },
-  system_state: { export_time: at, service: "incident-recorder", total_incidents: 1, open_incidents: 1 },
-  policy_digest: digit("7"),
-};
-
-function signed(content: object, domain = FORENSIC_DOMAIN, key = privateKey): ForensicBundle {
-  const value = sign(null, Buffer.from(`${domain}\0${canonicalJson(content)}`), key).toString("base64");
-  return { ...(content as typeof payload), signature: { algorithm: "ed25519", key_id: keyId, value } };
-}
 const bytes = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 const good = signed(payload);
 
 const unparsed: readonly { readonly name: string; readonly code: string; readonly input: Buffer }[] = [
+  {
+    name: "evidence nested deeper than any stack",
+    code: "JSON_MALFORMED",
+    input: Buffer.from(JSON.stringify(good).replace('"path":"/etc/x"', `"path":${"[".repeat(200_000)}${"]".repeat(200_000)}`)),
+  },
   { name: "no JSON", code: "JSON_MALFORMED", input: Buffer.from("{") },
   { name: "an unknown member", code: "SCHEMA_MISMATCH", input: bytes({ ...good, more: 1 }) },
   {
@@ -94,7 +64,7 @@ const unverified: readonly { readonly name: string; readonly code: string; reado
   {
     name: "a signature of another key under this name",
     code: "FORENSIC_SIGNATURE",
-    bundle: signed(payload, FORENSIC_DOMAIN, other.privateKey),
+    bundle: signed(payload, undefined, other.privateKey),
   },
   { name: "another machine's key", code: "FORENSIC_KEY", bundle: good, key: pem(other.publicKey) },
   { name: "no key", code: "FORENSIC_KEY", bundle: good, key: "-" },

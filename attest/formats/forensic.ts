@@ -1,5 +1,6 @@
 import { createHash, createPublicKey, type KeyObject, verify } from "node:crypto";
 import { canonicalJson, parseJson } from "./canonical-json.ts";
+import { FormatError } from "./errors.ts";
 import { ForensicError } from "./forensic-errors.ts";
 import { anyObject, integer, list, literal, object, parseShape, type Shape, type TypeOf, text } from "./shape.ts";
 
@@ -8,8 +9,12 @@ export const MAX_FORENSIC_BYTES = 64 << 20;
 /** Keeps a signature over a bundle from counting for anything else that the same key might sign. */
 export const FORENSIC_DOMAIN = "SecAI-Forensic-Bundle-v2";
 
+/** Deepest nesting: evidence of a report (the kit reads 16 levels), inside an incident, inside a list, inside the bundle. */
+const MAX_DEPTH = 24;
+
 const digest = text(/^[0-9a-f]{64}$/, 64);
-const instant = text(/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?Z$/, 32);
+/** RFC 3339 in UTC. */
+export const forensicInstant = text(/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?Z$/, 32);
 const word = text(/^[a-z][a-z0-9_.-]{0,63}$/, 64);
 /** No control characters (in the sense of the kit's lines, which stop at U+007F), so that no record can fake another. */
 const line = (maxLength: number): Shape<string> => {
@@ -29,7 +34,7 @@ const link = object({ seq: integer(0), mac: digest });
 export const forensicIncidentShape = object(
   {
     id: text(/^INC-\d{8}-\d{6}-\d{4,12}$/, 64),
-    created_at: instant,
+    created_at: forensicInstant,
     class: word,
     severity: literal("low", "medium", "high", "critical"),
     state: literal("open", "contained", "containment_failed", "resolved", "acknowledged"),
@@ -38,17 +43,17 @@ export const forensicIncidentShape = object(
     evidence: anyObject,
     fingerprint: digest,
     count: integer(1),
-    last_seen_at: instant,
+    last_seen_at: forensicInstant,
     latched: flag,
     escalated: flag,
     containment_actions: list(word, { max: 16 }),
     containment_results: list(
-      object({ action: word, success: flag, attempts: integer(0), completed_at: instant }, { error: line(1024) }),
+      object({ action: word, success: flag, attempts: integer(0), completed_at: forensicInstant }, { error: line(1024) }),
       { max: 16 },
     ),
     hash: digest,
   },
-  { resolved_at: instant, acknowledged_at: instant },
+  { resolved_at: forensicInstant, acknowledged_at: forensicInstant },
 );
 
 /**
@@ -57,14 +62,14 @@ export const forensicIncidentShape = object(
  */
 export const forensicShape = object({
   schema: literal(2),
-  exported_at: instant,
+  exported_at: forensicInstant,
   incidents: list(forensicIncidentShape, { max: 5000 }),
   /** Raw lines of the audit log, oldest first. */
   audit_entries: list(text(/^\{.*\}$/s, 1 << 20), { max: 1000 }),
   audit_head: link,
   store_head: link,
   system_state: object({
-    export_time: instant,
+    export_time: forensicInstant,
     service: literal("incident-recorder"),
     total_incidents: integer(0, 5000),
     open_incidents: integer(0, 5000),
@@ -78,10 +83,11 @@ export type ForensicBundle = TypeOf<typeof forensicShape>;
 /**
  * The bundle in these bytes, not yet verified. Repeated keys and other spellings are refused: two readers could see
  * different bundles.
- * @throws FormatError JSON_TOO_LARGE, JSON_MALFORMED, SCHEMA_MISMATCH; ForensicError FORENSIC_AMBIGUOUS
+ * @throws FormatError JSON_TOO_LARGE, JSON_MALFORMED (also when nested too deep), SCHEMA_MISMATCH; ForensicError FORENSIC_AMBIGUOUS
  */
 export function parseForensic(bytes: Uint8Array): ForensicBundle {
   const value = parseJson(bytes, MAX_FORENSIC_BYTES);
+  requireDepth(value);
   const bundle = parseShape(forensicShape, value, "a forensic bundle, schema 2");
   // Printed again it must be the same bytes: a repeated key or spare white space would be lost on the way.
   const written = Buffer.from(bytes).toString("utf8");
@@ -93,6 +99,17 @@ export function parseForensic(bytes: Uint8Array): ForensicBundle {
     });
   return bundle;
 }
+
+/** Level by level: printing a value from outside, which is next, would end at the call stack's end. */
+function requireDepth(value: unknown): void {
+  let level = [value].filter(isNested);
+  for (let depth = 1; level.length > 0; depth++) {
+    if (depth > MAX_DEPTH)
+      throw new FormatError("JSON_MALFORMED", { expected: `JSON of at most ${MAX_DEPTH} levels`, actual: "more" });
+    level = level.flatMap((one) => Object.values(one).filter(isNested));
+  }
+}
+const isNested = (value: unknown): value is object => typeof value === "object" && value !== null;
 
 /**
  * Returns the bundle if the incident recorder's key signed it and its audit log ends where it says.

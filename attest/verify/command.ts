@@ -1,5 +1,6 @@
 import { CodedError } from "@secai/formats/errors";
 import { VerifyError } from "./errors.ts";
+import { printable } from "./report-text.ts";
 
 export interface CommandIo {
   readonly stdout: (text: string) => void;
@@ -16,6 +17,7 @@ export const VERIFY_HELP = `secai verify: is this exactly what it says, and who 
   secai verify release DIR [options]     a release directory, offline
   secai verify file FILE [options]       one file with its signature, ours or another tool's
   secai verify runtime [options]         a running machine; see secai verify runtime --help
+  secai verify forensic FILE --key PEM   incidents and audit records that a machine exported
   secai verify self-test                 this very verifier: does it refuse what it must?
   secai verify explain ID                what a check asks, the codes it can give, what to do; "list" names all
 
@@ -35,6 +37,8 @@ export async function runVerify(args: readonly string[], io: CommandIo): Promise
         return await (await import("./explain-command.ts")).runExplain(rest, io);
       case "runtime":
         return await (await import("./runtime-command.ts")).runVerifyRuntime(rest, io);
+      case "forensic":
+        return await (await import("./forensic-command.ts")).runVerifyForensic(rest, io);
       case "self-test":
         return await (await import("./self-test/command.ts")).runSelfTest(rest, io);
       case "--help":
@@ -43,7 +47,7 @@ export async function runVerify(args: readonly string[], io: CommandIo): Promise
         return 0;
       default:
         throw new VerifyError("VERIFY_USAGE", {
-          expected: "release, file, runtime, self-test or explain",
+          expected: "release, file, runtime, forensic, self-test or explain",
           actual: what ?? "nothing",
         });
     }
@@ -54,7 +58,9 @@ export async function runVerify(args: readonly string[], io: CommandIo): Promise
 
 function reportError(error: unknown, io: CommandIo): number {
   if (error instanceof CodedError) {
-    io.stderr(`${error.message}\n  fix: ${error.fix}\n`);
+    // Names and values in it may come from what was looked at.
+    const message = error.message.split("\n").map(printable).join("\n");
+    io.stderr(`${message}\n  fix: ${printable(error.fix)}\n`);
     return error.exit;
   }
   io.stderr(`INTERNAL: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);

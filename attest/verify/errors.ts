@@ -28,6 +28,16 @@ export const verifyErrors = {
     fix: "Name a file that ends in .md, .html, .txt or .json, in a directory that you may write to.",
   },
   TARGET_MISSING: { exit: 2, meaning: "There is no such directory to verify.", fix: "Name the directory of a release." },
+  TARGET_UNREADABLE: {
+    exit: 3,
+    meaning: "What is to be verified is there and cannot be read, or changed while it was read.",
+    fix: "Copy it to where you may read it and nobody writes to it, and verify the copy.",
+  },
+  TRUST_KEY_UNUSABLE: {
+    exit: 2,
+    meaning: "A key that you gave to trust is not one public key of the kind that signs such a document.",
+    fix: "Pass the public key itself, in PEM, as it was kept: incident-recorder-signing.pub for a forensic bundle.",
+  },
 } as const satisfies Catalogue;
 
 /** The question was wrong; nothing was verified. */

@@ -3,6 +3,7 @@ import { dsseBundleShape, messageBundleShape } from "@secai/formats/bundle";
 import { channelShape } from "@secai/formats/channel";
 import { envelopeShape } from "@secai/formats/dsse";
 import { extensionsShape } from "@secai/formats/extensions";
+import { forensicShape } from "@secai/formats/forensic";
 import { backendRecordShape, gpuBackendsShape } from "@secai/formats/gpu-backends";
 import { gpuQualificationShape } from "@secai/formats/gpu-qualification";
 import { gpuStateShape } from "@secai/formats/gpu-state";
@@ -20,6 +21,7 @@ import { vsaShape } from "@secai/formats/vsa";
 import { measurementsShape } from "@secai/measure/measurements";
 import { waiversShape } from "@secai/pipelines/vex/waivers";
 import { diffReportShape } from "@secai/release/diff/report";
+import { forensicReportShape } from "@secai/verify/forensic-report";
 import { verifyPolicyShape } from "@secai/verify/policy-file";
 import { reportShape } from "@secai/verify/report";
 
@@ -45,6 +47,8 @@ export const documents: Readonly<Record<string, { readonly title: string; readon
   extensions: { title: "extensions.json, schema 1", shape: extensionsShape },
   "verify-report": { title: "What secai verify prints with --json", shape: reportShape },
   "verify-policy": { title: "A policy file of secai verify release", shape: verifyPolicyShape },
+  "forensic-bundle": { title: "A forensic bundle of the incident recorder, schema 2", shape: forensicShape },
+  "forensic-report": { title: "What secai verify forensic prints with --json", shape: forensicReportShape },
   "release-diff": { title: "What secai release diff prints with --json", shape: diffReportShape },
   "kernel-modules": { title: "modules.json, kernel modules that were compiled for an image", shape: kernelModulesShape },
   "gpu-backends": { title: "gpu-backends.json, schema 1", shape: gpuBackendsShape },
