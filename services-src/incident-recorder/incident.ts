@@ -1,6 +1,6 @@
 import type { Evidence, Incident, IncidentReport, Severity } from "@secai/kit/api/incidents";
 import { canonicalJson, sha256 } from "@secai/kit/digest";
-import { actionsFor, type ContainmentPolicy } from "./policy.ts";
+import { actionsFor, type ContainmentPolicy, wantedEvents } from "./policy.ts";
 import type { Stored } from "./state.ts";
 
 /** What the incident is a repetition of, if the reporter names nothing itself. */
@@ -45,7 +45,14 @@ export function buildStored(policy: ContainmentPolicy, birth: Birth): Stored {
     containment_results: [],
     hash: sha256(canonicalJson(first)),
   };
-  return { incident, reached: [], evidenceBytes: bytesOf(evidence), overflow: birth.overflow };
+  const unannounced = birth.escalated ? wantedEvents(policy, "escalated") : [];
+  return {
+    incident,
+    reached: [],
+    evidenceBytes: bytesOf(evidence),
+    overflow: birth.overflow,
+    ...(unannounced.length === 0 ? {} : { unannounced }),
+  };
 }
 
 /** INC-YYYYMMDD-HHMMSS-NNNN: the number alone makes it unique, whatever the clock says. */

@@ -2,7 +2,7 @@ import type { IncidentReport, Severity } from "@secai/kit/api/incidents";
 import { sha256 } from "@secai/kit/digest";
 import type { EscalationWindows } from "./escalation.ts";
 import { buildStored, fingerprintOf } from "./incident.ts";
-import { actionsFor, type ContainmentPolicy, rank, worse } from "./policy.ts";
+import { actionsFor, type ContainmentPolicy, rank, wantedEvents, worse } from "./policy.ts";
 import { type Change, type Event, identityOf, type State, type Stored, withChange } from "./state.ts";
 import type { Outcome } from "./store/store.ts";
 import { isUnresolved, nextState } from "./transitions.ts";
@@ -162,6 +162,7 @@ function countOn(standing: Stored, report: IncidentReport, asked: Severity | und
       ...(reopened ? { containment_results: [] } : {}),
     },
     ...(more || severity !== incident.severity ? { recovery: null } : {}),
+    ...(escalated ? { unannounced: wantedEvents(parts.policy, "escalated") } : {}),
   };
   return {
     events: [{ type: "changed", id: incident.id, change }],

@@ -8,7 +8,13 @@ import {
 import { parseYaml } from "@secai/kit/config";
 import { type Sha256, sha256 } from "@secai/kit/digest";
 import { RecorderError } from "./errors.ts";
-import { type ClassRule, type ContainmentFile, containmentFile, type EscalationRule } from "./policy-schema.ts";
+import {
+  type ClassRule,
+  type ContainmentFile,
+  containmentFile,
+  type EscalationRule,
+  type WebhookEvent,
+} from "./policy-schema.ts";
 
 export interface ContainmentPolicy {
   /** SHA-256 of the file's bytes. */
@@ -60,6 +66,11 @@ function requireFloor(name: string, rule: ClassRule, least: ClassRule): void {
 
 function weak(where: string, least: string, actual: string): never {
   throw new RecorderError("CONTAINMENT_POLICY", { expected: `classes.${where} with ${least}`, actual });
+}
+
+/** The event, if any webhook wants it. */
+export function wantedEvents({ webhooks }: ContainmentPolicy, event: WebhookEvent): readonly WebhookEvent[] {
+  return webhooks.some(({ events }) => events.length === 0 || events.includes(event)) ? [event] : [];
 }
 
 /** What is to be done about an incident: its class's actions, and more once it is worse than its class. In a fixed order. */

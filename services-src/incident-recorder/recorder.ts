@@ -4,11 +4,12 @@ import { canonicalJson, type JsonValue, sha256 } from "@secai/kit/digest";
 import type { Log } from "@secai/kit/log";
 import type { Exchange } from "@secai/kit/route";
 import type { Clock } from "@secai/kit/sources";
+import { createAnnouncer } from "./announcer.ts";
 import type { Attestor } from "./attestation.ts";
 import { RecorderError } from "./errors.ts";
 import { createWindows } from "./escalation.ts";
 import { type Limits, type Taken, takeReport } from "./intake.ts";
-import { type ContainmentPolicy, rank } from "./policy.ts";
+import { type ContainmentPolicy, rank, wantedEvents } from "./policy.ts";
 import { acknowledgeRecovery, attestRecovery, bindingOf, isRecovered, needsOf, requirementOf, requireStep } from "./recovery.ts";
 import { type Event, type Stored, withChange } from "./state.ts";
 import type { Outcome, Store } from "./store/store.ts";
@@ -58,18 +59,16 @@ export interface Recorder {
 }
 
 export function createRecorder(parts: RecorderParts): Recorder {
-  const { store, audit, clock, webhooks } = parts;
+  const { store, audit, clock } = parts;
   const windows = createWindows();
   let policy = parts.policy;
-  const workers = createWorkers({ ...parts, onProgress });
+  const announcer = createAnnouncer({ ...parts, policy: () => policy });
+  const workers = createWorkers({ ...parts, onProgress, wanted: (event) => wantedEvents(policy, event) });
   const now = (): string => new Date(clock.nowMs()).toISOString();
 
   async function onProgress(progress: Progress): Promise<void> {
-    const { incident } = progress.next;
+    announcer.poke(progress.next.incident.id);
     await audit.append(`containment_${progress.type}`, progressRecord(progress));
-    if (progress.type === "settled")
-      await webhooks.announce(policy, incident.state === "contained" ? "contained" : "containment_failed", incident);
-    if (progress.type === "recovered") await webhooks.announce(policy, "recovered", incident);
   }
 
   /** Changes one incident by what a person asked for; refusals are on record like changes. */
@@ -110,7 +109,7 @@ export function createRecorder(parts: RecorderParts): Recorder {
       );
       const { incident } = taken.stored;
       if (taken.wake) workers.poke(incident.id);
-      if (taken.escalated) await webhooks.announce(policy, "escalated", incident);
+      announcer.poke(incident.id);
       return taken;
     },
     list: (query) => list(store, query),
@@ -162,8 +161,14 @@ export function createRecorder(parts: RecorderParts): Recorder {
       await audit.append("policy_replaced", { from: policy.digest, to: next.digest, request_id: requestId });
       policy = next;
     },
-    resume: () => workers.resume(),
-    close: () => workers.close(),
+    resume() {
+      workers.resume();
+      announcer.resume();
+    },
+    async close() {
+      await workers.close();
+      await announcer.close();
+    },
   };
 }
 

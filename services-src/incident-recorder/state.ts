@@ -1,4 +1,5 @@
 import type { ContainmentAction, Incident, IncidentClass } from "@secai/kit/api/incidents";
+import type { WebhookEvent } from "./policy-schema.ts";
 import { isUnresolved } from "./transitions.ts";
 
 /** What is closed by containment and opened by recovery. */
@@ -28,6 +29,8 @@ export interface Stored {
   readonly evidenceBytes: number;
   /** Stands for reports that found no room. */
   readonly overflow: boolean;
+  /** Happened, and somebody wants to be told: kept until the message is queued, so that no end of the process swallows it. */
+  readonly unannounced?: readonly WebhookEvent[];
 }
 
 export interface Change {
@@ -35,6 +38,10 @@ export interface Change {
   readonly reached?: readonly ContainmentAction[];
   /** null: void. */
   readonly recovery?: Recovery | null;
+  /** Happened besides what is unannounced already. */
+  readonly unannounced?: readonly WebhookEvent[];
+  /** So many of what was unannounced are queued now, oldest first. */
+  readonly announced?: number;
 }
 
 /** A report's idempotency key, and what became of the report. `refused`: it was only counted. */
@@ -178,13 +185,21 @@ export function createState(): State {
   };
 }
 
-export function withChange(before: Stored, { incident, reached, recovery }: Change): Stored {
-  const { recovery: old, ...rest } = before;
+export function withChange(before: Stored, { incident, reached, recovery, ...news }: Change): Stored {
+  const { recovery: old, unannounced: waiting, ...rest } = before;
   const next = recovery === undefined ? old : recovery;
+  const unannounced = [...(waiting ?? []).slice(news.announced), ...(news.unannounced ?? [])];
   return {
     ...rest,
     incident: { ...before.incident, ...incident },
     reached: reached ?? before.reached,
     ...(next === undefined || next === null ? {} : { recovery: next }),
+    ...(unannounced.length === 0 ? {} : { unannounced }),
   };
+}
+
+/** One change after the other, as one. */
+export function bothChanges(one: Change, other: Change): Change {
+  const incident = { ...one.incident, ...other.incident };
+  return { ...one, ...other, ...(Object.keys(incident).length === 0 ? {} : { incident }) };
 }

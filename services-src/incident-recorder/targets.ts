@@ -1,10 +1,11 @@
-import { containmentAnswer } from "@secai/kit/api/containment";
 import type { ContainmentAction, Incident } from "@secai/kit/api/incidents";
 import { ask, type Peer } from "@secai/kit/client";
 import { ClientError } from "@secai/kit/client-errors";
 import { CodedError } from "@secai/kit/errors";
 import type { Log } from "@secai/kit/log";
+import { shape } from "@secai/kit/schema";
 import type { Clock } from "@secai/kit/sources";
+import { Type } from "@sinclair/typebox";
 import { RecorderError } from "./errors.ts";
 import type { Attempt } from "./progress.ts";
 import type { Stored, Target } from "./state.ts";
@@ -13,6 +14,18 @@ import { askVault, type VaultDirectories } from "./vault.ts";
 /** Freezing, disabling, quarantining, and opening again. */
 const HTTP_LIMIT_MS = 5_000;
 const MAX_ERROR_CHARS = 512;
+/** More than there can be incidents. */
+const MAX_HOLDERS = 8192;
+
+/** As much of a target's answer as is looked at. Of its holders only ours counts: the names of the others need no form. */
+const heldAnswer = shape(
+  "containment answer",
+  Type.Object({
+    status: Type.Union([Type.Literal("held"), Type.Literal("released")]),
+    incident_id: Type.String({ maxLength: 128 }),
+    held_by: Type.Array(Type.String({ maxLength: 128 }), { maxItems: MAX_HOLDERS }),
+  }),
+);
 
 /** The services that containment closes, and the way to the vault. */
 export interface TargetParts {
@@ -98,7 +111,7 @@ async function post(peer: Peer, path: string, body: unknown, signal: AbortSignal
 }
 
 const askTarget = (peer: Peer, path: string, body: unknown, signal: AbortSignal) =>
-  ask(peer, { method: "POST", path, body, response: containmentAnswer, timeoutMs: HTTP_LIMIT_MS, signal });
+  ask(peer, { method: "POST", path, body, response: heldAnswer, timeoutMs: HTTP_LIMIT_MS, signal });
 
 /** Nothing has seen a request that nobody took: no socket, nobody listening, not allowed to connect. */
 const NEVER_SENT: readonly unknown[] = ["ENOENT", "ECONNREFUSED", "EACCES", "ENOTSOCK"];

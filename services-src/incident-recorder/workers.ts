@@ -3,9 +3,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { ContainmentAction } from "@secai/kit/api/incidents";
 import { errorFields, type Log } from "@secai/kit/log";
 import type { Clock } from "@secai/kit/sources";
+import type { WebhookEvent } from "./policy-schema.ts";
 import { jobOf, pendingActions, withAttempt, withSettledState } from "./progress.ts";
 import { heldTargets, validRecovery, withGateOpen, withReleased } from "./recovery.ts";
-import { type Change, type Stored, type Target, withChange } from "./state.ts";
+import { bothChanges, type Change, type Stored, type Target, withChange } from "./state.ts";
 import type { Store } from "./store/store.ts";
 import type { Targets } from "./targets.ts";
 import { createTurns } from "./turns.ts";
@@ -27,6 +28,8 @@ export interface WorkerParts {
   readonly log: Log;
   /** Records and announces. Its failure makes the job come again. */
   onProgress(progress: Progress): Promise<void>;
+  /** The event, if somebody is to be told. */
+  wanted(event: WebhookEvent): readonly WebhookEvent[];
   /** Waits between attempts, doubling. Default 1 s to 30 s. */
   readonly retryMs?: { readonly first: number; readonly last: number };
 }
@@ -117,8 +120,9 @@ async function contain(parts: WorkerParts, stored: Stored, round: Round): Promis
   if (round.signal.aborted) return false;
   const failed = ends.find((end) => end.status === "rejected");
   if (failed !== undefined) throw failed.reason;
-  const settled = await change(parts, id, withSettledState);
-  if (settled !== undefined) await parts.onProgress({ type: "settled", next: settled });
+  // A process that ended between a result and what it comes to.
+  const settled = await change(parts, id, (current) => settle(parts, current));
+  if (settled !== undefined) await parts.onProgress({ type: "settled", next: settled.next });
   return ends.every((end) => end.status === "fulfilled" && end.value);
 }
 
@@ -132,9 +136,27 @@ async function attempt(parts: WorkerParts, { incident }: Stored, action: Contain
   const recorded = incident.containment_results.find((result) => result.action === action)?.attempts ?? 0;
   const attempts = Math.max(recorded, round.failures) + 1;
   const now = new Date(parts.clock.nowMs()).toISOString();
-  const next = await change(parts, incident.id, (current) => withAttempt(current, action, end, attempts, now));
-  if (next !== undefined) await parts.onProgress({ type: "attempt", action, next });
+  const decide = (current: Stored): Change => {
+    const made = withAttempt(current, action, end, attempts, now);
+    return bothChanges(made, settle(parts, withChange(current, made)));
+  };
+  const done = await change(parts, incident.id, decide);
+  if (done !== undefined) {
+    const { before, next } = done;
+    const isSettled = before.incident.state !== next.incident.state;
+    // Side by side, so that they share a flush.
+    const records = [parts.onProgress({ type: "attempt", action, next })];
+    if (isSettled) records.push(parts.onProgress({ type: "settled", next }));
+    await Promise.all(records);
+  }
   return end.success || end.final;
+}
+
+/** The state that the results come to, in one record with the last of them. */
+function settle({ wanted }: WorkerParts, stored: Stored): Change {
+  const made = withSettledState(stored);
+  const state = made.incident?.state;
+  return state === "contained" || state === "containment_failed" ? { ...made, unannounced: wanted(state) } : made;
 }
 
 async function release(parts: WorkerParts, stored: Stored, signal: AbortSignal): Promise<boolean> {
@@ -142,23 +164,31 @@ async function release(parts: WorkerParts, stored: Stored, signal: AbortSignal):
   const opened = await Promise.allSettled(
     heldTargets(stored).map(async (target) => {
       await parts.targets.release(target, stored, binding, signal);
-      const next = await change(parts, stored.incident.id, (now) => withReleased(now, target));
-      if (next !== undefined) await parts.onProgress({ type: "released", target, next });
+      const done = await change(parts, stored.incident.id, (now) => withReleased(now, target));
+      if (done !== undefined) await parts.onProgress({ type: "released", target, next: done.next });
     }),
   );
   const failed = opened.find((end) => end.status === "rejected");
   if (failed !== undefined) throw failed.reason;
-  const next = await change(parts, stored.incident.id, (now) => withGateOpen(now, new Date(parts.clock.nowMs()).toISOString()));
-  if (next !== undefined) await parts.onProgress({ type: "recovered", next });
+  const done = await change(parts, stored.incident.id, (now) => {
+    const made = withGateOpen(now, new Date(parts.clock.nowMs()).toISOString());
+    return made.recovery === undefined ? made : { ...made, unannounced: parts.wanted("recovered") };
+  });
+  if (done !== undefined) await parts.onProgress({ type: "recovered", next: done.next });
   return true;
 }
 
-/** The incident after the change, or undefined if there was nothing to change. */
-function change({ store }: WorkerParts, id: string, decide: (stored: Stored) => Change): Promise<Stored | undefined> {
+interface Changed {
+  readonly before: Stored;
+  readonly next: Stored;
+}
+
+/** The incident before and after the change, or undefined if there was nothing to change. */
+function change({ store }: WorkerParts, id: string, decide: (stored: Stored) => Change): Promise<Changed | undefined> {
   return store.transact((state) => {
-    const stored = state.incidents.get(id);
-    const made = stored === undefined ? {} : decide(stored);
-    if (stored === undefined || Object.keys(made).length === 0) return { events: [], result: undefined };
-    return { events: [{ type: "changed", id, change: made }], result: withChange(stored, made) };
+    const before = state.incidents.get(id);
+    const made = before === undefined ? {} : decide(before);
+    if (before === undefined || Object.keys(made).length === 0) return { events: [], result: undefined };
+    return { events: [{ type: "changed", id, change: made }], result: { before, next: withChange(before, made) } };
   });
 }

@@ -11,7 +11,7 @@ export interface Figure {
   /** Stable; results are compared between runs by it. */
   readonly id: string;
   readonly title: string;
-  readonly unit: "s" | "MiB" | "x" | "per minute" | "per second";
+  readonly unit: "s" | "ms" | "MiB" | "x" | "per minute" | "per second";
   readonly value?: number;
   readonly budget?: Budget;
   /** What the value is compared with, measured in the same run, and how often the value is of it. */

@@ -9,6 +9,8 @@ import { VmError } from "../vm/errors.ts";
 import { measureCold, measureService, measureSize, measureUnchanged } from "./builds.ts";
 import { measureDecide } from "./decide.ts";
 import { buildBenchReport, type Figure, figureLines, withLoad } from "./figure.ts";
+import { measureIncidents } from "./incidents.ts";
+import { measureIntegritySweep } from "./integrity-sweep.ts";
 import { measureMachines } from "./machines.ts";
 import { measureSbom } from "./sbom.ts";
 import { measurePlans, measureStarts } from "./start.ts";
@@ -24,6 +26,8 @@ const measures: Readonly<Record<string, () => Promise<readonly Figure[]>>> = {
   sbom: measureSbom,
   size: measureSize,
   decide: measureDecide,
+  incidents: measureIncidents,
+  integrity: measureIntegritySweep,
   machines: measureMachines,
 };
 

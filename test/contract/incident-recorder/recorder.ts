@@ -163,8 +163,8 @@ interface LogLine {
   readonly error?: string;
 }
 
-function launch(home: Home, prefix: readonly string[], nodeOptions: readonly string[]): ChildProcess {
-  const [program = "", ...args] = [...prefix, process.execPath, ...nodeOptions, "services-src/incident-recorder/main.ts"];
+function launch(home: Home, { prefix = [], nodeOptions = [], main = MAIN }: StartOptions): ChildProcess {
+  const [program = "", ...args] = [...prefix, process.execPath, ...nodeOptions, main];
   return spawn(program, args, { cwd: top, env: { PATH: process.env.PATH, ...home.env }, stdio: ["ignore", "inherit", "pipe"] });
 }
 
@@ -174,14 +174,18 @@ async function* logLines(child: ChildProcess): AsyncGenerator<LogLine> {
     yield line.startsWith("{") ? (JSON.parse(line) as LogLine) : { message: line };
 }
 
+const MAIN = "services-src/incident-recorder/main.ts";
+
 export interface StartOptions {
   readonly prefix?: readonly string[];
   readonly nodeOptions?: readonly string[];
+  /** What Node runs; default: the sources. */
+  readonly main?: string;
 }
 
 /** @throws Error with its log if it does not come up */
-export async function startRecorder(home: Home, { prefix = [], nodeOptions = [] }: StartOptions = {}): Promise<Service> {
-  const child = launch(home, prefix, nodeOptions);
+export async function startRecorder(home: Home, options: StartOptions = {}): Promise<Service> {
+  const child = launch(home, options);
   const seen: LogLine[] = [];
   const lines = logLines(child);
   for (let line = await lines.next(); line.done !== true; line = await lines.next()) {
@@ -198,7 +202,7 @@ export async function startRecorder(home: Home, { prefix = [], nodeOptions = [] 
 export async function refusedStart(
   home: Home,
 ): Promise<{ readonly status: number | null; readonly code: string | undefined; readonly error: string }> {
-  const child = launch(home, [], []);
+  const child = launch(home, {});
   const ended = once(child, "exit");
   const seen: LogLine[] = [];
   for await (const line of logLines(child)) {
