@@ -155,7 +155,7 @@ test("no description steers the terminal, in either form", async () => {
 test("an accepted bundle is summed up for people", async () => {
   const { status, stdout, stderr } = await ask(good, ...key);
   expect([status, stderr]).toEqual([0, ""]);
-  expect(stdout).toMatch(/^ {2}incidents {4}1, 1 open$/m);
+  expect(stdout).toMatch(/^ {2}incidents {4}1, 1 unresolved$/m);
   expect(stdout).toMatch(/^ {2}audit log {4}records 4 to 5, head 5{64}$/m);
   expect(stdout).toMatch(/^INC-20260101-000000-0001 {2}integrity_violation {2}critical {2}contained {2}2 {6}2026-01-01T/m);
   expect(stdout).toMatch(/^ACCEPTED /m);

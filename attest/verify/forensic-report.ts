@@ -24,8 +24,8 @@ const incidentShape = object({
 const summaryShape = object({
   exportedAt: forensicInstant,
   policyDigest: sha256Shape,
-  /** As the recorder counted them when it exported. */
-  openIncidents: integer(0),
+  /** Incidents that somebody still has to do something about, however far containment came. */
+  unresolved: integer(0, 5000),
   incidents: list(incidentShape, { max: 5000 }),
   /** `first` is null where the bundle has no record. */
   audit: object({ records: integer(0, 1000), first: nullable(integer(0)), head: link }),
@@ -58,7 +58,7 @@ export function summaryOf(bundle: ForensicBundle): ForensicSummary {
   return {
     exportedAt: bundle.exported_at,
     policyDigest: bundle.policy_digest,
-    openIncidents: bundle.system_state.open_incidents,
+    unresolved: bundle.incidents.filter(({ state }) => state !== "resolved" && state !== "acknowledged").length,
     incidents: bundle.incidents.map(incidentOf),
     audit: { records: entries.length, first: entries.length === 0 ? null : head.seq - entries.length + 1, head },
     storeHead: bundle.store_head,

@@ -30,13 +30,13 @@ export function forensicText(report: ForensicReport, { colour, verbose }: TextOp
 const fact = (name: string, value: string): string => `  ${name.padEnd(12)} ${printable(value)}`;
 
 function summaryLines(summary: ForensicSummary, verbose: boolean): readonly string[] {
-  const { exportedAt, policyDigest, incidents, openIncidents, audit, storeHead } = summary;
+  const { exportedAt, policyDigest, incidents, unresolved, audit, storeHead } = summary;
   return [
     fact("exported", exportedAt),
     fact("policy", policyDigest),
     fact("audit log", `records ${audit.first ?? "-"} to ${audit.head.seq}, head ${audit.head.mac}`),
     fact("store", `up to change ${storeHead.seq}, head ${storeHead.mac}`),
-    fact("incidents", `${incidents.length}, ${openIncidents} open`),
+    fact("incidents", `${incidents.length}, ${unresolved} unresolved`),
     ...(incidents.length === 0 ? [] : ["", ...table(incidents, verbose), ""]),
   ];
 }
