@@ -1,6 +1,6 @@
 import { type BootcLock, bootcLockDate, lockedImage } from "./lock/bootc-lock.ts";
 import { lockDate, lockedRoot } from "./lock/lock.ts";
-import { bundleNames, bundleSteps, imagePrograms, kitServices, refuse } from "./plan.ts";
+import { bundleNames, bundleSteps, imagePrograms, programServices, refuse } from "./plan.ts";
 import type { BootcRecipe, OutputKind } from "./recipe/recipe.ts";
 import type { Input, OutputRef, Step } from "./step.ts";
 import type { NpmLock } from "./steps/closure.ts";
@@ -107,7 +107,7 @@ function overlays({ overlays, modules, sealed }: BootcRecipe): readonly Input[] 
 function imageSteps({ recipe, lock, releaseKey, revision, sourceDateEpoch }: BootcPlanInputs): Step[] {
   const { title, version, repository, units, kernelArguments } = recipe;
   const { architecture } = recipe.base;
-  const services = [...recipe.services, ...Object.keys(kitServices)];
+  const services = [...recipe.services, ...Object.keys(programServices)];
   const programs = Object.keys({ ...imagePrograms, ...containerPrograms });
   const laid = overlays(recipe);
   return [

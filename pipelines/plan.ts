@@ -38,14 +38,19 @@ export const imagePrograms = {
   "secai-run": { entry: "services-src/kit/programs/secai-run.ts", workspace: "services-src/kit" },
   "secai-evidence": { entry: "attest/verify/evidence.ts", workspace: "attest/verify" },
   "secai-verify": { entry: "attest/verify/main.ts", workspace: "attest/verify" },
+  "secai-cli": { entry: "services-src/appliance-cli/programs/main.ts", workspace: "services-src/appliance-cli" },
+  "secai-enrol": { entry: "services-src/runtime-attestor/programs/enrol.ts", workspace: "services-src/runtime-attestor" },
+  "vault-ctl": { entry: "services-src/vault-control/programs/vault-ctl.ts", workspace: "services-src/vault-control" },
   "secai-gpu-detect": { entry: "services-src/gpu/programs/detect.ts", workspace: "services-src/gpu" },
   "secai-gpu-probe": { entry: "services-src/gpu/programs/probe.ts", workspace: "services-src/gpu" },
 } as const;
 
-/** Services that come with the kit rather than with a folder of their own. */
-export const kitServices = {
-  credentials: "services-src/kit/programs/credentials.ts",
-  extensions: "services-src/kit/programs/extensions.ts",
+/** What the runner starts beside the services of the recipe, which have a folder of their own each. */
+export const programServices = {
+  "attestation-gate": { entry: "services-src/runtime-attestor/programs/gate.ts", workspace: "services-src/runtime-attestor" },
+  credentials: { entry: "services-src/kit/programs/credentials.ts", workspace: "services-src/kit" },
+  extensions: { entry: "services-src/kit/programs/extensions.ts", workspace: "services-src/kit" },
+  "vault-broker": { entry: "services-src/vault-control/programs/broker.ts", workspace: "services-src/vault-control" },
 } as const;
 
 const text = (content: string) => ({ kind: "text", content }) as const;
@@ -119,14 +124,15 @@ export function bundleSteps(
   };
   return [
     ...recipe.services.flatMap((name) => bundle(name, `services-src/${name}/main.ts`, `services-src/${name}`)),
-    ...Object.entries(kitServices).flatMap(([name, entry]) => bundle(name, entry, "services-src/kit")),
-    ...Object.entries({ ...imagePrograms, ...more }).flatMap(([name, { entry, workspace }]) => bundle(name, entry, workspace)),
+    ...Object.entries({ ...programServices, ...imagePrograms, ...more }).flatMap(([name, { entry, workspace }]) =>
+      bundle(name, entry, workspace),
+    ),
   ];
 }
 
 /** Every bundle of the image: each has an SBOM and its file in the release. */
 export function bundleNames(recipe: Recipe): readonly string[] {
-  return [...recipe.services, ...Object.keys(kitServices), ...Object.keys(imagePrograms)];
+  return [...recipe.services, ...Object.keys(programServices), ...Object.keys(imagePrograms)];
 }
 
 /** Where each bundle lies in the image, and the step that makes it. */
@@ -172,7 +178,7 @@ function imageSteps({ recipe, lock, keys, sourceDateEpoch, designation }: PlanIn
       imageId: "secai-os",
       overlays: recipe.overlays,
       remove: recipe.remove,
-      services: [...recipe.services, ...Object.keys(kitServices)],
+      services: [...recipe.services, ...Object.keys(programServices)],
       programs: Object.keys(imagePrograms),
       extensions: recipe.extensions,
       ...gpuParts,

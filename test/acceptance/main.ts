@@ -2,6 +2,7 @@ import { suiteMain } from "../vm/cli.ts";
 import { attestationScenarios } from "./attestation.ts";
 import { bootScenarios } from "./boot.ts";
 import { containerScenarios } from "./container.ts";
+import { enforcementScenarios } from "./enforcement.ts";
 import { extensionScenarios } from "./extensions.ts";
 import { gpuScenarios } from "./gpu.ts";
 import { hardeningScenarios } from "./hardening.ts";
@@ -21,6 +22,7 @@ await suiteMain("acceptance", [
   ...kernelModuleScenarios,
   ...gpuScenarios,
   ...policyEngineScenarios,
+  ...enforcementScenarios,
   ...restartScenarios,
   ...containerScenarios,
 ]);

@@ -76,6 +76,7 @@ export const integrityScenarios: readonly Scenario[] = [
   {
     id: "root.data-running",
     title: "One bit flipped below the running system: the same, by root itself",
+    smoke: true,
     needs: "fork",
     async run(test) {
       const machine = await test.fork();

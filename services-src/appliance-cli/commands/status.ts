@@ -90,7 +90,7 @@ async function run({ machine, out }: Invocation): Promise<Exit> {
   return exit;
 }
 
-/** As the vault broker wrote it; it writes nothing before it is first asked to do something. */
+/** As the vault broker wrote it, at boot and whenever it did something. */
 export async function vaultState(path: string): Promise<string> {
   const text = await readFile(path, "utf8").catch(() => "");
   const [, state] = /"state":"(unlocked|locked|setup_required|error)"/.exec(text.slice(0, 4096)) ?? [];

@@ -1,4 +1,5 @@
-// secure-ai-vault-broker.service, started when something lies among the vault requests: works them off and ends.
+// secure-ai-vault-broker.service, started once at boot and when something lies among the vault requests: works them off, says how the
+// vault is, and ends.
 import { CodedError } from "@secai/kit/errors";
 import { createLog, errorFields } from "@secai/kit/log";
 import { systemClock as clock } from "@secai/kit/sources";
@@ -6,6 +7,8 @@ import { workOff } from "../broker.ts";
 import { exclusively } from "../exclusive.ts";
 import { openVaultAudit } from "../record.ts";
 import { loadSettings } from "../settings.ts";
+import { stateOf } from "../state.ts";
+import { writeState } from "../state-file.ts";
 
 const log = createLog("vault-broker");
 try {
@@ -13,7 +16,9 @@ try {
   const done = await exclusively(settings, async () => {
     const audit = await openVaultAudit(process.env, log);
     try {
-      return await workOff({ settings, audit, clock, log });
+      const worked = await workOff({ settings, audit, clock, log });
+      if (worked === 0) await writeState(settings, await stateOf(settings).catch(() => "error" as const), "seen", clock.nowMs());
+      return worked;
     } finally {
       await audit.close();
     }

@@ -6,13 +6,13 @@ import { systemClock as clock } from "@secai/kit/sources";
 import { VaultError } from "../errors.ts";
 import { exclusively } from "../exclusive.ts";
 import { readLatches } from "../latches.ts";
-import { isClosed, isExactlyOpen, look, readMarker } from "../look.ts";
 import { readPassphrase } from "../passphrase.ts";
 import { openVaultAudit } from "../record.ts";
 import { relock } from "../relock.ts";
 import { loadSettings, type Settings } from "../settings.ts";
 import { MAX_MIB, MIN_MIB, setUp } from "../setup.ts";
-import { type VaultState, writeState } from "../state-file.ts";
+import { stateOf } from "../state.ts";
+import { writeState } from "../state-file.ts";
 import { requireUnlatched, unlock } from "../unlock.ts";
 
 const HELP = `vault-ctl: the encrypted vault of this appliance
@@ -66,13 +66,6 @@ function readArguments(argv: readonly string[]) {
 }
 
 const usage = (expected: string, actual: string) => new VaultError("VAULT_USAGE", { expected, actual });
-
-async function stateOf(settings: Settings): Promise<VaultState> {
-  const [seen, marker] = [await look(settings), await readMarker(settings.marker)];
-  if (marker === undefined) return isClosed(seen) ? "setup_required" : "error";
-  if (isExactlyOpen(seen, settings, marker)) return "unlocked";
-  return isClosed(seen) ? "locked" : "error";
-}
 
 async function status(settings: Settings): Promise<number> {
   const state = await stateOf(settings);

@@ -1,0 +1,212 @@
+import { createPublicKey } from "node:crypto";
+import { type SignedState, STATE_BUNDLE_DOMAIN, type VerifyAnswer } from "../../services-src/kit/api/attestation.ts";
+import type { GpuAttestState } from "../../services-src/kit/api/gpu-integrity.ts";
+import type { Incident } from "../../services-src/kit/api/incidents.ts";
+import { isSignedBy } from "../../services-src/kit/signing.ts";
+import { expectEqual, expectMatch, expectNoMatch, expectTrue } from "../vm/expect.ts";
+import type { Machine } from "../vm/machine.ts";
+import { askService, documentOf, SERVICES, type ServiceName, unitOf } from "../vm/services.ts";
+import type { Scenario } from "../vm/suite.ts";
+
+const PROFILE = "/var/lib/secure-ai/tpm-attestation/profile.json";
+const ENROL =
+  "/usr/bin/node --jitless --no-expose-wasm --disallow-code-generation-from-strings /usr/libexec/secure-ai/secai-enrol.mjs";
+
+const verify = async (machine: Machine) => askService(machine, "runtime-attestor", { path: "/api/v1/verify" });
+const incidents = async (machine: Machine) =>
+  documentOf<Incident[]>(await askService(machine, "incident-recorder", { path: "/api/v1/incidents" }));
+
+async function refresh(machine: Machine, nonce: string): Promise<SignedState> {
+  const answer = await askService(machine, "runtime-attestor", { path: "/api/v1/refresh", body: { request_nonce: nonce } });
+  return documentOf<SignedState>(answer);
+}
+
+/** Milliseconds since boot at which a unit became active. */
+async function activeSince(machine: Machine, unit: string): Promise<number> {
+  const us = Number(await machine.succeeds(`systemctl show -P ActiveEnterTimestampMonotonic ${unit}`));
+  expectTrue(us > 0, `${unit} active`, "never");
+  return us / 1000;
+}
+
+/** Waits until the recorder has an incident of this class. */
+async function waitForIncident(machine: Machine, name: string, limitMs: number): Promise<Incident> {
+  const until = Date.now() + limitMs;
+  for (;;) {
+    const found = (await incidents(machine)).find((incident) => incident.class === name);
+    if (found !== undefined) return found;
+    expectTrue(Date.now() < until, `an incident of class ${name}`, "none");
+  }
+}
+
+export const enforcementScenarios: readonly Scenario[] = [
+  {
+    id: "enforcement.attested",
+    title: "A machine that nobody enrolled is attested for evaluation, and never counts as verified",
+    needs: "shared",
+    smoke: true,
+    async run(test) {
+      const answer = documentOf<VerifyAnswer>(await verify(await test.shared()));
+      const expected = { policy_satisfied: true, state: "attested", assurance_mode: "evaluation" };
+      for (const [member, value] of Object.entries(expected)) expectEqual(answer[member as keyof VerifyAnswer], value, member);
+      expectEqual(answer.verified, false, "verified");
+      expectEqual(answer.evidence_verified, false, "evidence_verified");
+    },
+  },
+  {
+    id: "enforcement.gate-order",
+    title: "Attestor, then gate, then everything else",
+    needs: "shared",
+    async run(test) {
+      const machine = await test.shared();
+      const attestor = await activeSince(machine, unitOf("runtime-attestor"));
+      const gate = await activeSince(machine, "secure-ai-attestation-gate.service");
+      expectTrue(attestor < gate, "the gate after the attestor", "before it");
+      for (const service of ["policy-engine", "gpu-integrity-watch"] as const) {
+        const began = await activeSince(machine, unitOf(service));
+        test.measure(`${service}AfterGateMs`, began - gate);
+        expectTrue(gate < began, `${service} after the gate`, "before it");
+      }
+      test.measure("attestorAtMs", attestor);
+      test.measure("gateAtMs", gate);
+    },
+  },
+  {
+    id: "enforcement.answers",
+    title: "Every service is alive and ready, and gives nothing without its credential",
+    needs: "shared",
+    smoke: true,
+    async run(test) {
+      const machine = await test.shared();
+      for (const service of Object.keys(SERVICES) as ServiceName[]) {
+        for (const path of ["/health", "/ready"]) documentOf(await askService(machine, service, { path }));
+        const metrics = await askService(machine, service, { path: "/metrics" });
+        expectEqual(metrics.status, 200, `${service} metrics`);
+        expectMatch(metrics.body, /^# TYPE /m, `${service} metrics`);
+        const foreign = service === "policy-engine" ? "runtime-attestor.token" : "policy-engine.token";
+        expectEqual(
+          (await askService(machine, service, { path: "/metrics", token: foreign })).status,
+          401,
+          `${service}, foreign token`,
+        );
+      }
+    },
+  },
+  {
+    id: "enforcement.state-signed",
+    title: "The attestor's state answers our nonce with a fresh quote, and its signature verifies outside",
+    needs: "fork",
+    async run(test) {
+      const machine = await test.fork();
+      const key = createPublicKey(await machine.pullFile("/var/lib/secure-ai/credentials/runtime-attestor-signing.pub"));
+      for (const nonce of ["11".repeat(32), "22".repeat(32)]) {
+        const { bundle, signature } = await refresh(machine, nonce);
+        expectEqual(bundle.request_nonce, nonce, "nonce");
+        expectEqual(bundle.tpm_available, true, "TPM");
+        expectTrue(isSignedBy(key, STATE_BUNDLE_DOMAIN, bundle, signature.value), "the attestor's signature", "another");
+        const forged = { ...bundle, evidence_verified: true };
+        expectTrue(!isSignedBy(key, STATE_BUNDLE_DOMAIN, forged, signature.value), "no signature over another state", "one");
+      }
+    },
+  },
+  {
+    id: "enforcement.no-gpu",
+    title: "A machine without a GPU says so, and not that it is healthy",
+    needs: "shared",
+    async run(test) {
+      const question = { path: "/v1/attest-state", token: "gpu-attest-state.token" };
+      const state = documentOf<GpuAttestState>(await askService(await test.shared(), "gpu-integrity-watch", question));
+      expectEqual(state.verdict, "no_device", "verdict");
+    },
+  },
+  {
+    id: "enforcement.enrolled",
+    title: "An enrolled machine is verified by hardware, and still after a restart of the attestor",
+    needs: "fork",
+    async run(test) {
+      const machine = await test.fork();
+      expectMatch(await machine.fails(`${ENROL} enrol`), /ENROL_ADDON/, "enrolling a machine with an addon");
+      await machine.succeeds(`${ENROL} enrol --accept-addon`);
+      await machine.fails(`test -e ${PROFILE}`);
+      await machine.succeeds(`${ENROL} enrol --accept-addon --yes`);
+      const { bundle } = await refresh(machine, "33".repeat(32));
+      expectEqual(JSON.stringify(bundle.failures), "[]", "failures");
+      expectEqual(bundle.assurance_mode, "hardware", "assurance_mode");
+      expectEqual(bundle.evidence_verified, true, "evidence_verified");
+      await machine.succeeds(`systemctl restart ${unitOf("runtime-attestor")}`, { timeoutMs: test.bench.limits.settle });
+      expectEqual(documentOf<VerifyAnswer>(await verify(machine)).verified, true, "verified");
+    },
+  },
+  {
+    id: "enforcement.containment",
+    title: "An incident is recorded, containment is tried and said to have failed while there is nobody to contain",
+    needs: "fork",
+    async run(test) {
+      const machine = await test.fork();
+      const report = { class: "integrity_violation", source: "integrity-monitor", description: "a test", evidence: { files: 2 } };
+      const token = "incident-reporter-integrity-monitor.token";
+      const question = { path: "/api/v1/incidents/report", body: report, token };
+      const first = documentOf<Incident>(await askService(machine, "incident-recorder", question), 201);
+      const again = documentOf<Incident>(await askService(machine, "incident-recorder", question));
+      expectEqual(again.id, first.id, "the same incident");
+      expectEqual(again.count, 2, "count");
+      await machine.succeeds(`systemctl kill -s KILL ${unitOf("incident-recorder")}`);
+      await machine.waitForPort(SERVICES["incident-recorder"].port, test.bench.limits.settle);
+      const kept = await waitForIncident(machine, "integrity_violation", test.bench.limits.command);
+      expectEqual(kept.id, first.id, "after the recorder was killed");
+      expectEqual(kept.latched, true, "latched");
+      const resolve = { path: "/api/v1/incidents/resolve", body: { id: kept.id }, token: "incident-operator.token" };
+      expectEqual((await askService(machine, "incident-recorder", resolve)).status, 409, "resolving before the ceremony");
+    },
+  },
+  {
+    id: "enforcement.reports-wait",
+    title: "A report that nobody could take arrives when the recorder is back",
+    needs: "fork",
+    async run(test) {
+      const machine = await test.fork();
+      await machine.succeeds(`systemctl stop ${unitOf("incident-recorder")}`);
+      await machine.succeeds(
+        "cp /etc/secure-ai/policy/policy.yaml /run/p && echo >> /run/p && mount --bind /run/p /etc/secure-ai/policy/policy.yaml",
+      );
+      const { bundle } = await refresh(machine, "44".repeat(32));
+      expectTrue(bundle.state !== "attested", "a state other than attested", bundle.state);
+      await machine.succeeds(`systemctl start ${unitOf("incident-recorder")}`, { timeoutMs: test.bench.limits.settle });
+      const { source } = await waitForIncident(machine, "attestation_failure", test.bench.limits.settle);
+      expectEqual(source, "runtime-attestor", "source");
+    },
+  },
+  {
+    id: "enforcement.gate-closed",
+    title: "Without an attestation only the recovery set runs, and the machine stays up",
+    needs: "fork",
+    async run(test) {
+      const machine = await test.fork();
+      await machine.succeeds(`printf '{}' > ${PROFILE} && systemctl stop secure-ai-attestation-gate.service`);
+      await machine.succeeds(`systemctl restart ${unitOf("runtime-attestor")}`, { timeoutMs: test.bench.limits.settle });
+      await machine.fails("systemctl start secure-ai-policy-engine.service", { timeoutMs: test.bench.limits.settle });
+      expectEqual(
+        (await machine.run("systemctl is-active secure-ai-policy-engine.service")).stdout.trim(),
+        "inactive",
+        "policy engine",
+      );
+      for (const service of ["runtime-attestor", "incident-recorder"] as const)
+        expectEqual((await machine.succeeds(`systemctl is-active ${unitOf(service)}`)).trim(), "active", service);
+      expectMatch(await machine.succeeds("journalctl -b -o cat -u secure-ai-attestation-gate"), /GATE_CLOSED/, "why");
+      await machine.succeeds("/usr/libexec/secure-ai/health-check", { timeoutMs: test.bench.limits.settle });
+    },
+  },
+  {
+    id: "enforcement.command",
+    title: "secai says what the machine is, what happened and whether its logs are whole",
+    needs: "shared",
+    async run(test) {
+      const machine = await test.shared();
+      const status = JSON.parse((await machine.run("secai status --json")).stdout) as { readonly ok: boolean };
+      expectEqual(typeof status.ok, "boolean", "status");
+      expectMatch(await machine.succeeds("secai attest status"), /attested/, "secai attest status");
+      expectMatch(await machine.succeeds("secai audit verify"), /runtime-attestor/, "secai audit verify");
+      const text = (await machine.run("secai status")).stdout;
+      expectNoMatch(text, /at .*\(file:|undefined|\[object/, "secai status");
+    },
+  },
+];
