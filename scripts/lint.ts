@@ -68,6 +68,7 @@ const checks: Readonly<Record<string, () => readonly string[]>> = {
   "package-lock.json": () => lockFindings(JSON.parse(readRepositoryFile("package-lock.json")).packages),
   ".npmrc": () => npmrcFindings(readRepositoryFile(".npmrc")),
   "forbidden text": forbidden,
+  "control matrix": () => tool(process.execPath, ["scripts/control-matrix.ts", "--check"]),
 };
 
 const failed: string[] = [];
