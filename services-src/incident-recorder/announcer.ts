@@ -30,7 +30,7 @@ export function createAnnouncer({ store, webhooks, policy, log }: AnnouncerParts
     if (incident === undefined || unannounced.length === 0) return;
     for (const event of unannounced) await webhooks.announce(policy(), event, incident);
     const change = { announced: unannounced.length };
-    await store.transact(() => ({ events: [{ type: "changed", id, change }], result: undefined }));
+    await store.transact(() => ({ events: [{ type: "changed", id, change }], result: undefined }), undefined, true);
   }
 
   function poke(id: string): void {

@@ -9,7 +9,8 @@ import type { Attestor } from "./attestation.ts";
 import { RecorderError } from "./errors.ts";
 import { createWindows } from "./escalation.ts";
 import { type Limits, type Taken, takeReport } from "./intake.ts";
-import { type ContainmentPolicy, rank, wantedEvents } from "./policy.ts";
+import { listIncidents } from "./listing.ts";
+import { type ContainmentPolicy, wantedEvents } from "./policy.ts";
 import { acknowledgeRecovery, attestRecovery, bindingOf, isRecovered, needsOf, requirementOf, requireStep } from "./recovery.ts";
 import { type Event, type Stored, withChange } from "./state.ts";
 import type { Outcome, Store } from "./store/store.ts";
@@ -17,9 +18,6 @@ import type { Targets } from "./targets.ts";
 import { isUnresolved, nextState } from "./transitions.ts";
 import type { Webhooks } from "./webhooks.ts";
 import { createWorkers, type Progress } from "./workers.ts";
-
-/** Incidents in a list that says nothing else. */
-const DEFAULT_LIST = 1000;
 
 export interface RecorderParts {
   readonly policy: ContainmentPolicy;
@@ -63,13 +61,13 @@ export function createRecorder(parts: RecorderParts): Recorder {
   const windows = createWindows();
   let policy = parts.policy;
   const announcer = createAnnouncer({ ...parts, policy: () => policy });
-  const workers = createWorkers({ ...parts, onProgress, wanted: (event) => wantedEvents(policy, event) });
+  const workers = createWorkers({
+    ...parts,
+    record: (progress) => audit.append(`containment_${progress.type}`, progressRecord(progress)),
+    done: (id) => announcer.poke(id),
+    wanted: (event) => wantedEvents(policy, event),
+  });
   const now = (): string => new Date(clock.nowMs()).toISOString();
-
-  async function onProgress(progress: Progress): Promise<void> {
-    announcer.poke(progress.next.incident.id);
-    await audit.append(`containment_${progress.type}`, progressRecord(progress));
-  }
 
   /** Changes one incident by what a person asked for; refusals are on record like changes. */
   async function change(
@@ -112,7 +110,7 @@ export function createRecorder(parts: RecorderParts): Recorder {
       announcer.poke(incident.id);
       return taken;
     },
-    list: (query) => list(store, query),
+    list: (query) => listIncidents(store.state, query),
     get: (id) => (store.state.incidents.get(id) ?? unknown(id)).incident,
     async resolve(id, exchange) {
       const { incident } = await change(id, "incident_resolve", exchange, (stored) => {
@@ -266,19 +264,3 @@ async function attestFor({ store, attestor, audit }: RecorderParts, id: string, 
     throw error;
   }
 }
-
-/** Worst first, then newest first; "newest" by number, not by a clock that may be set. */
-function list({ state }: Store, query: IncidentQuery): readonly Incident[] {
-  const { class: name, state: wanted, severity, limit = DEFAULT_LIST } = query;
-  const matching: Incident[] = [];
-  for (const { incident } of state.incidents.values()) {
-    const isWanted =
-      (name === undefined || incident.class === name) &&
-      (wanted === undefined || incident.state === wanted) &&
-      (severity === undefined || incident.severity === severity);
-    if (isWanted) matching.push(incident);
-  }
-  return matching.sort((a, b) => rank(b.severity) - rank(a.severity) || numberOf(b.id) - numberOf(a.id)).slice(0, limit);
-}
-
-const numberOf = (id: string): number => Number(id.slice(id.lastIndexOf("-") + 1));

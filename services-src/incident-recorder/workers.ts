@@ -14,7 +14,7 @@ import { createTurns } from "./turns.ts";
 /** Incidents that are worked on at the same time; the others wait their turn. */
 const MAX_AT_ONCE = 16;
 
-/** What the workers did, after it is on the disk. `next` is the incident as it is now. */
+/** What the workers did. `next` is the incident as it is then. */
 export type Progress =
   | { readonly type: "attempt"; readonly action: ContainmentAction; readonly next: Stored }
   | { readonly type: "settled"; readonly next: Stored }
@@ -26,8 +26,10 @@ export interface WorkerParts {
   readonly targets: Targets;
   readonly clock: Clock;
   readonly log: Log;
-  /** Records and announces. Its failure makes the job come again. */
-  onProgress(progress: Progress): Promise<void>;
+  /** Records it, while it is written to the disk. Its failure makes the job come again. */
+  record(progress: Progress): Promise<unknown>;
+  /** It is on the disk and on record. */
+  done(id: string): void;
   /** The event, if somebody is to be told. */
   wanted(event: WebhookEvent): readonly WebhookEvent[];
   /** Waits between attempts, doubling. Default 1 s to 30 s. */
@@ -121,8 +123,12 @@ async function contain(parts: WorkerParts, stored: Stored, round: Round): Promis
   const failed = ends.find((end) => end.status === "rejected");
   if (failed !== undefined) throw failed.reason;
   // A process that ended between a result and what it comes to.
-  const settled = await change(parts, id, (current) => settle(parts, current));
-  if (settled !== undefined) await parts.onProgress({ type: "settled", next: settled.next });
+  await change(
+    parts,
+    id,
+    (current) => settle(parts, current),
+    ({ next }) => [{ type: "settled", next }],
+  );
   return ends.every((end) => end.status === "fulfilled" && end.value);
 }
 
@@ -140,15 +146,10 @@ async function attempt(parts: WorkerParts, { incident }: Stored, action: Contain
     const made = withAttempt(current, action, end, attempts, now);
     return bothChanges(made, settle(parts, withChange(current, made)));
   };
-  const done = await change(parts, incident.id, decide);
-  if (done !== undefined) {
-    const { before, next } = done;
-    const isSettled = before.incident.state !== next.incident.state;
-    // Side by side, so that they share a flush.
-    const records = [parts.onProgress({ type: "attempt", action, next })];
-    if (isSettled) records.push(parts.onProgress({ type: "settled", next }));
-    await Promise.all(records);
-  }
+  await change(parts, incident.id, decide, ({ before, next }) => [
+    { type: "attempt", action, next },
+    ...(before.incident.state === next.incident.state ? [] : [{ type: "settled", next } as const]),
+  ]);
   return end.success || end.final;
 }
 
@@ -164,17 +165,21 @@ async function release(parts: WorkerParts, stored: Stored, signal: AbortSignal):
   const opened = await Promise.allSettled(
     heldTargets(stored).map(async (target) => {
       await parts.targets.release(target, stored, binding, signal);
-      const done = await change(parts, stored.incident.id, (now) => withReleased(now, target));
-      if (done !== undefined) await parts.onProgress({ type: "released", target, next: done.next });
+      await change(
+        parts,
+        stored.incident.id,
+        (now) => withReleased(now, target),
+        ({ next }) => [{ type: "released", target, next }],
+      );
     }),
   );
   const failed = opened.find((end) => end.status === "rejected");
   if (failed !== undefined) throw failed.reason;
-  const done = await change(parts, stored.incident.id, (now) => {
-    const made = withGateOpen(now, new Date(parts.clock.nowMs()).toISOString());
+  const open = (current: Stored): Change => {
+    const made = withGateOpen(current, new Date(parts.clock.nowMs()).toISOString());
     return made.recovery === undefined ? made : { ...made, unannounced: parts.wanted("recovered") };
-  });
-  if (done !== undefined) await parts.onProgress({ type: "recovered", next: done.next });
+  };
+  await change(parts, stored.incident.id, open, ({ next }) => [{ type: "recovered", next }]);
   return true;
 }
 
@@ -183,12 +188,22 @@ interface Changed {
   readonly next: Stored;
 }
 
-/** The incident before and after the change, or undefined if there was nothing to change. */
-function change({ store }: WorkerParts, id: string, decide: (stored: Stored) => Change): Promise<Changed | undefined> {
-  return store.transact((state) => {
-    const before = state.incidents.get(id);
-    const made = before === undefined ? {} : decide(before);
-    if (before === undefined || Object.keys(made).length === 0) return { events: [], result: undefined };
-    return { events: [{ type: "changed", id, change: made }], result: { before, next: withChange(before, made) } };
-  });
+/** Changes the incident if there is something to change. No caller waits for it, so it shares its flushes with what callers wait for. */
+async function change(
+  { store, ...parts }: WorkerParts,
+  id: string,
+  decide: (stored: Stored) => Change,
+  progressOf: (changed: Changed) => readonly Progress[],
+): Promise<void> {
+  const changed = await store.transact<Changed | undefined>(
+    (state) => {
+      const before = state.incidents.get(id);
+      const made = before === undefined ? {} : decide(before);
+      if (before === undefined || Object.keys(made).length === 0) return { events: [], result: undefined };
+      return { events: [{ type: "changed", id, change: made }], result: { before, next: withChange(before, made) } };
+    },
+    async (result) => Promise.all(result === undefined ? [] : progressOf(result).map(parts.record)),
+    true,
+  );
+  if (changed !== undefined) parts.done(id);
 }

@@ -108,7 +108,8 @@ function encode(reply: Reply, exchange: Exchange): HttpResponse {
   const { status } = reply;
   if ("text" in reply)
     return { status, headers: commonHeaders("text/plain; version=0.0.4; charset=utf-8", exchange), body: reply.text };
-  return { status, headers: commonHeaders("application/json", exchange), body: JSON.stringify(reply.json) };
+  const body = "jsonText" in reply ? reply.jsonText : JSON.stringify(reply.json);
+  return { status, headers: commonHeaders("application/json", exchange), body };
 }
 
 function fromError(log: Log, error: unknown, exchange: Exchange): HttpResponse {

@@ -13,8 +13,11 @@ export interface Exchange {
   readonly signal: AbortSignal;
 }
 
-/** `text` is for the metrics page only; every other answer is JSON. */
-export type Reply = { readonly status: number; readonly json: unknown } | { readonly status: number; readonly text: string };
+/** `text` is for the metrics page only; every other answer is JSON. `jsonText`: a value that is JSON text already. */
+export type Reply =
+  | { readonly status: number; readonly json: unknown }
+  | { readonly status: number; readonly jsonText: string }
+  | { readonly status: number; readonly text: string };
 
 /** What is public about a route: the OpenAPI page is made of these. */
 export interface Endpoint<T = unknown> {

@@ -11,6 +11,8 @@ import { eventBody, writeSnapshot } from "./snapshot.ts";
 
 /** Transactions that wait for the disk; further callers are told no at once instead of filling the memory. */
 const MAX_WAITING = 1024;
+/** Longest time for which a patient transaction waits for others to share its flushes with. */
+const PATIENCE_MS = 20;
 
 export interface Outcome<R> {
   readonly events: readonly Event[];
@@ -24,7 +26,12 @@ export interface Store {
    * is decided, so that it need not wait for this disk write; both must succeed. What `decide` throws changes nothing.
    * @throws RecorderError STORE_UNAVAILABLE, and whatever `decide` throws
    */
-  transact<R>(decide: (state: State) => Outcome<R>, alongside?: (result: R) => Promise<unknown>): Promise<R>;
+  transact<R>(
+    decide: (state: State) => Outcome<R>,
+    alongside?: (result: R) => Promise<unknown>,
+    /** Nobody waits for it: it may share the flushes of the next one that somebody waits for. */
+    patient?: boolean,
+  ): Promise<R>;
   head(): Link;
   /** Why the last attempt to write failed; undefined while the store can be written. */
   fault(): RecorderError | undefined;
@@ -60,6 +67,9 @@ export function createStore(parts: StoreParts): Store {
   let { first, head, file, journalBytes, snapshotBytes } = parts;
   let waiting: Waiting[] = [];
   let running: Promise<void> | undefined;
+  /** Somebody waits for what is in line, or it has waited long enough. */
+  let urgent = false;
+  let patience: NodeJS.Timeout | undefined;
   let closed = false;
   let renamed = false;
   let compactAt = parts.compactBytes;
@@ -144,7 +154,10 @@ export function createStore(parts: StoreParts): Store {
   }
 
   async function drain(): Promise<void> {
-    while (waiting.length > 0) {
+    while (urgent) {
+      urgent = false;
+      clearTimeout(patience);
+      patience = undefined;
       const batch = waiting;
       waiting = [];
       await commit(batch);
@@ -152,24 +165,32 @@ export function createStore(parts: StoreParts): Store {
     running = undefined;
   }
 
-  function enqueue(entry: Waiting): void {
+  function begin(): void {
+    if (waiting.length === 0) return;
+    urgent = true;
+    running ??= drain();
+  }
+
+  function enqueue(entry: Waiting, patient: boolean): void {
     const refusal = closed ? "a closed store" : waiting.length >= MAX_WAITING ? `${MAX_WAITING} waiting transactions` : undefined;
     if (refusal !== undefined) {
       entry.reject(unavailable(refusal));
       return;
     }
     waiting.push(entry);
-    running ??= drain();
+    if (patient) patience ??= setTimeout(begin, PATIENCE_MS);
+    else begin();
   }
 
   return {
     state,
-    transact: (decide, alongside) =>
-      new Promise((resolve, reject) => enqueue(transaction(state, decide, alongside, resolve, reject))),
+    transact: (decide, alongside, patient = false) =>
+      new Promise((resolve, reject) => enqueue(transaction(state, decide, alongside, resolve, reject), patient)),
     head: () => head,
     fault: () => fault,
     async close() {
       closed = true;
+      begin();
       await running;
       await file.close();
       await anchorFile.close();
