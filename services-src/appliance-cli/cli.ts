@@ -29,6 +29,7 @@ const OPTIONS = {
   yes: { type: "boolean" },
   all: { type: "boolean" },
   replace: { type: "boolean" },
+  force: { type: "boolean" },
   state: { type: "string" },
   class: { type: "string" },
   severity: { type: "string" },
@@ -105,11 +106,12 @@ function toFlags({ name, flags }: Command, values: ReturnType<typeof parse>["val
       actual: `--${stray}`,
       fix: `Run \`secai ${name} --help\`.`,
     });
-  const { yes, all, replace, state, class: className, severity, operator, accept } = values;
-  return { yes: yes === true, all: all === true, replace: replace === true, state, class: className, severity, operator, accept };
+  const { yes, all, replace, force, state, class: className, severity, operator, accept } = values;
+  const switches = { yes: yes === true, all: all === true, replace: replace === true, force: force === true };
+  return { ...switches, state, class: className, severity, operator, accept };
 }
 
-/** What a refusal of a service asks for, by the service's own code. */
+/** What a refusal asks for, by its code: mostly a service's own. */
 const NEXT: Readonly<Record<string, string>> = {
   INCIDENT_UNKNOWN: "secai incidents list --all",
   INCIDENT_TRANSITION: "secai incidents show INCIDENT: it is in a state from which this is no step",
@@ -121,6 +123,11 @@ const NEXT: Readonly<Record<string, string>> = {
   GPU_BASELINE_UNSAFE: "secai baseline verify; then --accept DIGEST, if that is how it should be",
   GPU_BASELINE_OTHER: "secai baseline capture-gpu, and accept the digest that it prints",
   RELEASE_REFUSED: "secai baseline verify: something is still not as it should be",
+  REBASELINE_REFUSED:
+    "secai baseline verify: put right what is the release's, a mount, a module, a socket or the firewall; that is never accepted",
+  FORENSIC_TOO_LARGE: "resolve and acknowledge incidents (secai incidents), then repeat",
+  FORENSIC_KEY: "nothing was written. Treat the recorder as replaced: it does not sign with this machine's key",
+  FORENSIC_SIGNATURE: "nothing was written. Treat the recorder as replaced: what it answers is not what was signed",
 };
 
 function explain(error: unknown, json: boolean, { err, out }: Surroundings): number {

@@ -8,6 +8,7 @@ export interface Flags {
   readonly yes: boolean;
   readonly all: boolean;
   readonly replace: boolean;
+  readonly force: boolean;
   readonly state: string | undefined;
   readonly class: string | undefined;
   readonly severity: string | undefined;

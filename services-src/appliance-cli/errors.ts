@@ -6,6 +6,16 @@ export const cliErrors = {
     meaning: "There is no audit chain of that name.",
     fix: "Run `secai audit verify` without a name: it lists all of them.",
   },
+  CLI_FILE_EXISTS: {
+    exit: 2,
+    meaning: "There is a file of that name already, and it is not written over.",
+    fix: "Name another file, or repeat with --force.",
+  },
+  CLI_FILE_UNWRITABLE: {
+    exit: 3,
+    meaning: "A file cannot be written in that place, and nothing of it is left there.",
+    fix: "Name another place: a directory that exists, with room, on a file system with hard links.",
+  },
   CLI_NONCE: {
     exit: 1,
     meaning: "The attestor answered with a state that was attested for another request.",

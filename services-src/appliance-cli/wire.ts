@@ -1,5 +1,5 @@
 import { shape } from "@secai/kit/schema";
-import { type TObject, Type } from "@sinclair/typebox";
+import { type Static, type TObject, Type } from "@sinclair/typebox";
 
 // What the command reads of answers whose full shapes belong to the services; further members are theirs.
 const some = { additionalProperties: true } as const;
@@ -7,7 +7,15 @@ const Text = Type.String({ maxLength: 8192 });
 const Count = Type.Number({ minimum: 0 });
 const loose = <T extends TObject>(name: string, type: T) => shape(name, type);
 
+/** Somebody still has to do something about an incident in one of these. */
+export const unresolvedStates: readonly string[] = ["open", "contained", "containment_failed"];
+
 export const health = loose("liveness", Type.Object({ status: Text }, some));
+
+export const recorderHealth = loose(
+  "recorder's liveness",
+  Type.Object({ status: Text, containment_failed: Count, latched: Count, writable: Type.Boolean() }, some),
+);
 
 export const securityStatus = loose(
   "security status",
@@ -29,28 +37,37 @@ export const securityStatus = loose(
   ),
 );
 
-const Violation = Type.Object({}, some);
+const Violation = Type.Object({ category: Text, path: Text, kind: Text, expected: Text, actual: Text }, some);
+export type Violation = Static<typeof Violation>;
+const Violations = Type.Array(Violation, { maxItems: 256 });
+const BaselineSummary = Type.Object({ created_at: Text, sha256: Text, entries: Count, generation: Count }, some);
 
-export const integrityStatus = loose(
-  "integrity status",
-  Type.Object(
-    {
-      state: Text,
-      latched_since: Type.Union([Type.Null(), Text]),
-      violation_count: Count,
-      last_scan_at: Type.Union([Type.Null(), Text]),
-      baseline: Type.Union([
-        Type.Null(),
-        Type.Object({ created_at: Text, sha256: Text, entries: Count, generation: Count }, some),
-      ]),
-    },
-    some,
-  ),
+const IntegrityStatus = Type.Object(
+  {
+    state: Text,
+    /** False until a full look has ended; what is said before is what the latch remembers. */
+    scanned: Type.Boolean(),
+    latched_since: Type.Union([Type.Null(), Text]),
+    violation_count: Count,
+    /** At most 50, like the next. */
+    active_violations: Violations,
+    latch_reasons: Violations,
+    last_scan_at: Type.Union([Type.Null(), Text]),
+    baseline: Type.Union([Type.Null(), BaselineSummary]),
+  },
+  some,
 );
+export type IntegrityStatus = Static<typeof IntegrityStatus>;
+export const integrityStatus = loose("integrity status", IntegrityStatus);
 
 export const integrityScan = loose(
   "integrity scan",
-  Type.Object({ state: Text, violation_count: Count, violations: Type.Array(Violation, { maxItems: 4096 }) }, some),
+  Type.Object({ state: Text, violation_count: Count, violations: Violations }, some),
+);
+
+export const integrityRebaseline = loose(
+  "rebaseline",
+  Type.Object({ status: Text, state: Text, baseline: BaselineSummary }, some),
 );
 
 export const gpuStatus = loose(

@@ -36,9 +36,7 @@ export interface Ask<T> {
  * @throws ClientError PEER_UNREACHABLE, PEER_TIMEOUT, PEER_REFUSED, PEER_ANSWER
  */
 export async function ask<T>(peer: Peer, wanted: Ask<T>): Promise<T> {
-  const { status, bytes } = await exchange(peer, wanted);
-  if (!(wanted.statuses ?? [200]).includes(status)) throw refusedBy(peer, status, bytes);
-  const value = parseAnswer(peer, bytes);
+  const value = parseAnswer(peer, await askBytes(peer, wanted));
   if (wanted.response.is(value)) return value;
   const [problem] = wanted.response.problems(value, 1);
   throw new ClientError("PEER_ANSWER", {
@@ -47,12 +45,25 @@ export async function ask<T>(peer: Peer, wanted: Ask<T>): Promise<T> {
   });
 }
 
+/** What is asked, whatever the answer looks like. */
+export type Question = Omit<Ask<unknown>, "response">;
+
+/**
+ * The same, with the answer's bytes as they came: for what is signed in exactly this form. Whoever asks judges them.
+ * @throws ClientError PEER_UNREACHABLE, PEER_TIMEOUT, PEER_REFUSED, PEER_ANSWER for too many of them
+ */
+export async function askBytes(peer: Peer, wanted: Question): Promise<Buffer> {
+  const { status, bytes } = await exchange(peer, wanted);
+  if (!(wanted.statuses ?? [200]).includes(status)) throw refusedBy(peer, status, bytes);
+  return bytes;
+}
+
 interface Received {
   readonly status: number;
   readonly bytes: Buffer;
 }
 
-function exchange<T>(peer: Peer, wanted: Ask<T>): Promise<Received> {
+function exchange(peer: Peer, wanted: Question): Promise<Received> {
   const body = wanted.body === undefined ? undefined : Buffer.from(JSON.stringify(wanted.body));
   const limit = AbortSignal.timeout(wanted.timeoutMs ?? DEFAULT_TIMEOUT_MS);
   const signal = wanted.signal === undefined ? limit : AbortSignal.any([limit, wanted.signal]);
@@ -70,7 +81,7 @@ function exchange<T>(peer: Peer, wanted: Ask<T>): Promise<Received> {
   });
 }
 
-function options<T>({ address, token }: Peer, { method, path }: Ask<T>, body: Buffer | undefined): RequestOptions {
+function options({ address, token }: Peer, { method, path }: Question, body: Buffer | undefined): RequestOptions {
   const where = "socketPath" in address ? { socketPath: address.socketPath } : { host: address.host, port: address.port };
   const json = body === undefined ? {} : { "Content-Type": "application/json", "Content-Length": body.length };
   return {

@@ -3,7 +3,9 @@ import { CodedError } from "@secai/kit/errors";
 import { type Command, type Exit, type Invocation, worst } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { cell } from "../output.ts";
-import { gpuCapture, gpuCheck, gpuStatus, integrityScan, integrityStatus } from "../wire.ts";
+import { sentence } from "../violations.ts";
+import { gpuCapture, gpuCheck, gpuStatus, type IntegrityStatus, integrityScan, integrityStatus } from "../wire.ts";
+import { accept } from "./accept.ts";
 
 const SCAN_LIMIT_MS = 30_000;
 const MAX_ANSWER_BYTES = 8 << 20;
@@ -13,8 +15,9 @@ async function run(invocation: Invocation): Promise<Exit> {
   if (rest.length > 0) throw new CliError("CLI_USAGE", { expected: "no further words", actual: rest.join(" ") });
   if (verb === "show") return show(invocation);
   if (verb === "verify") return verify(invocation);
+  if (verb === "accept") return accept(invocation);
   if (verb === "capture-gpu") return capture(invocation);
-  throw new CliError("CLI_USAGE", { expected: "show, verify or capture-gpu", actual: verb });
+  throw new CliError("CLI_USAGE", { expected: "show, verify, accept or capture-gpu", actual: verb });
 }
 
 /** The rest is told although one of the services is down. */
@@ -58,9 +61,30 @@ async function show({ machine, out }: Invocation): Promise<Exit> {
       ],
     ],
   );
-  out.value({ integrity: held ?? null, gpu: gpu?.baseline ?? null });
+  if (integrity !== undefined) showMonitor(out, integrity);
+  out.value({
+    integrity: held ?? null,
+    gpu: gpu?.baseline ?? null,
+    monitor: integrity === undefined ? null : monitorOf(integrity),
+  });
   if (gpu?.baseline.state === "refused") return 1;
   return integrity === undefined || gpu === undefined ? 3 : 0;
+}
+
+function monitorOf({ state, scanned, latched_since, violation_count, active_violations, latch_reasons }: IntegrityStatus) {
+  return { state, scanned, latched_since, violation_count, active_violations, latch_reasons };
+}
+
+/** What is wrong now, and what was wrong since the latch was last released. */
+function showMonitor(out: Invocation["out"], status: IntegrityStatus): void {
+  const { state, scanned, latched_since, violation_count, active_violations, latch_reasons } = status;
+  out.line("");
+  out.line(`integrity monitor: ${state}${scanned ? "" : ", still looking for the first time"}, ${violation_count} wrong now`);
+  for (const violation of active_violations) out.line(`  ${sentence(violation)}`);
+  if (violation_count > active_violations.length) out.line(`  and ${violation_count - active_violations.length} more`);
+  if (latched_since === null) return;
+  out.line(`latched since ${latched_since}, until its recovery (secai recover), for:`);
+  for (const violation of latch_reasons) out.line(`  ${sentence(violation)}`);
 }
 
 async function verify({ machine, out }: Invocation): Promise<Exit> {
@@ -86,13 +110,6 @@ async function verify({ machine, out }: Invocation): Promise<Exit> {
   return worst([integrity === undefined ? 3 : isTrusted ? 0 : 1, gpu === undefined ? 3 : isSound ? 0 : 1]);
 }
 
-/** The members of a violation that are words, in their order. */
-const sentence = (violation: object): string =>
-  Object.entries(violation)
-    .filter(([, value]) => typeof value === "string" || typeof value === "number")
-    .map(([key, value]) => `${key}=${String(value)}`)
-    .join(" ");
-
 /** Without --yes a dry run, whose digest is what --accept names. */
 async function capture({ machine, out, flags }: Invocation): Promise<Exit> {
   const peer = await machine.peer("gpu-integrity-watch", "watch");
@@ -116,14 +133,17 @@ async function capture({ machine, out, flags }: Invocation): Promise<Exit> {
 export const baselineCommand: Command = {
   name: "baseline",
   summary: "what this machine is held to, and whether it is so",
-  help: `secai baseline [show]                                            which baselines hold
+  help: `secai baseline [show]                                            which baselines hold, what is wrong, what is latched
 secai baseline verify                                            looks at everything now
+secai baseline accept --yes                                      takes this machine's own files as they are
 secai baseline capture-gpu [--replace] [--accept DIGEST] --yes   takes the GPU, its driver and the models as they should be
 
 Exit status of verify: 0 as it should be, 1 not, 3 a service does not answer. Without --yes capture-gpu only counts, and prints the digest that
---accept names.
+--accept names; accept only says what it would take. It is for what you did yourself (an enrolment, a key): nothing of the release is ever
+accepted, and the latch stays until the recovery.
 
   secai baseline verify
+  secai baseline accept
   secai baseline capture-gpu
   secai baseline capture-gpu --replace --accept 0123… --yes
 `,

@@ -11,8 +11,9 @@ import { ask } from "@secai/kit/client";
 import { type Command, type Exit, type Invocation, isOnlyShown } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { cell, type Mood } from "../output.ts";
+import { unresolvedStates } from "../wire.ts";
+import { exportForensic } from "./export.ts";
 
-const UNRESOLVED: readonly string[] = ["open", "contained", "containment_failed"];
 const MAX_LISTED = 5000;
 const MAX_ANSWER_BYTES = 64 << 20;
 
@@ -28,11 +29,12 @@ export function requireId(word: string | undefined): string {
 async function run(invocation: Invocation): Promise<Exit> {
   const [verb = "list", ...rest] = invocation.words;
   if (verb === "list") return list(invocation, rest);
+  if (verb === "export") return exportForensic(invocation, rest);
   if (rest.length > 1) throw new CliError("CLI_USAGE", { expected: "one incident", actual: rest.join(" ") });
   const id = requireId(rest[0]);
   if (verb === "show") return show(invocation, id);
   if (verb === "resolve" || verb === "acknowledge") return change(invocation, verb, id);
-  throw new CliError("CLI_USAGE", { expected: "list, show, resolve or acknowledge", actual: verb });
+  throw new CliError("CLI_USAGE", { expected: "list, show, resolve, acknowledge or export", actual: verb });
 }
 
 async function list({ machine, out, flags }: Invocation, rest: readonly string[]): Promise<Exit> {
@@ -46,7 +48,7 @@ async function list({ machine, out, flags }: Invocation, rest: readonly string[]
   const peer = await machine.peer("incident-recorder", "read");
   const answer = { response: incidentList, maxAnswerBytes: MAX_ANSWER_BYTES, timeoutMs: 10_000 } as const;
   const all = await ask(peer, { method: "POST", path: "/api/v1/incidents/query", body, ...answer });
-  const shown = flags.all || flags.state !== undefined ? all : all.filter(({ state }) => UNRESOLVED.includes(state));
+  const shown = flags.all || flags.state !== undefined ? all : all.filter(({ state }) => unresolvedStates.includes(state));
   if (shown.length === 0) out.line(flags.all ? "no incident" : "no unresolved incident (--all shows the others)");
   else
     out.table(
@@ -122,14 +124,17 @@ export const incidentsCommand: Command = {
 secai incidents show INCIDENT
 secai incidents resolve INCIDENT --yes
 secai incidents acknowledge INCIDENT --yes
+secai incidents export FILE [--force]
 
 The list shows what is unresolved, the worst first; --all shows the rest. An incident that closed something is resolved after its recovery
-(secai recover); a resolved one is acknowledged once somebody has looked at it. Without --yes nothing is changed.
+(secai recover); a resolved one is acknowledged once somebody has looked at it. Without --yes nothing is changed. An export is all of it, signed,
+in a new file (--force: in place of another) that is verified away from this machine; every export is on record.
 
   secai incidents --severity critical
   secai incidents show INC-20260101-120000-0001
   secai incidents resolve INC-20260101-120000-0001 --yes
+  secai incidents export forensic.json
 `,
-  flags: ["all", "state", "class", "severity", "yes"],
+  flags: ["all", "state", "class", "severity", "yes", "force"],
   run,
 };

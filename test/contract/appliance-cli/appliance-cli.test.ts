@@ -6,7 +6,7 @@ import type { JsonValue } from "@secai/kit/digest";
 import { createSigner } from "@secai/kit/signing";
 import { systemClock } from "@secai/kit/sources";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type Bench, createBench, ID, incident, requirement, stats } from "./bench.ts";
+import { type Bench, createBench, ID, incident, requirement, trusted } from "./bench.ts";
 
 let bench: Bench;
 beforeEach(async () => {
@@ -17,104 +17,6 @@ afterEach(() => bench.remove());
 const refusal = (status: number, code: string) => ({ status, json: { code, message: "no", requestId: "x" } });
 const requests = (scope?: string) =>
   bench.asked.filter((one) => scope === undefined || one.scope === scope).map(({ request }) => request);
-
-function allIsWell(): void {
-  const verdict = {
-    verified: true,
-    policy_satisfied: true,
-    state: "attested",
-    assurance_mode: "hardware",
-    evidence_verified: true,
-  };
-  bench.answers["runtime-attestor GET /api/v1/verify"] = { json: verdict };
-  bench.answers["GET /api/v1/status"] = {
-    json: { state: "trusted", latched_since: null, violation_count: 0, last_scan_at: null, baseline: null },
-  };
-  bench.answers["GET /v1/status"] = {
-    json: { latest: { timestamp: "x", verdict: "no_device", composite_score: 0 }, baseline: { state: "none" } },
-  };
-  bench.answers["GET /api/v1/stats"] = { json: stats };
-}
-
-describe("status", () => {
-  beforeEach(allIsWell);
-  test("all is well", async () => {
-    const { status, out, err } = await bench.secai("status");
-    expect([status, err]).toEqual([0, ""]);
-    for (const words of ["policy-engine", "attested, hardware", "trusted", "no_device", "no open incident"])
-      expect(out).toContain(words);
-    expect(out).not.toContain("\u001b");
-  });
-  test("a service that is down is said so, with what to do, and the rest is told", async () => {
-    await bench.down("integrity-monitor");
-    const { status, out, err } = await bench.secai("status");
-    expect([status, err]).toEqual([3, ""]);
-    expect(out).toMatch(/^integrity-monitor +down +systemctl status secure-ai-integrity-monitor\.service$/m);
-    expect(out).toMatch(/^runtime-attestor says +attested, hardware/m);
-  });
-  test("all services down is no stack", async () => {
-    for (const name of [
-      "policy-engine",
-      "runtime-attestor",
-      "integrity-monitor",
-      "incident-recorder",
-      "gpu-integrity-watch",
-    ] as const)
-      await bench.down(name);
-    const { status, out, err } = await bench.secai("status --json");
-    expect([status, err]).toEqual([3, ""]);
-    expect((JSON.parse(out) as { ok: boolean }).ok).toBe(false);
-  });
-  const bad: readonly { name: string; do: () => void; says: string }[] = [
-    {
-      name: "a failed attestation",
-      do: () => {
-        const json = {
-          verified: false,
-          policy_satisfied: false,
-          state: "failed",
-          assurance_mode: "hardware",
-          evidence_verified: false,
-        };
-        bench.answers["runtime-attestor GET /api/v1/verify"] = { status: 503, json };
-      },
-      says: "failed, hardware",
-    },
-    {
-      name: "open incidents",
-      do: () => {
-        bench.answers["GET /api/v1/stats"] = { json: { ...stats, open_incidents: 2 } };
-      },
-      says: "2 open incidents",
-    },
-    {
-      name: "a GPU that is critical",
-      do: () => {
-        bench.answers["GET /v1/status"] = {
-          json: { latest: { timestamp: "x", verdict: "critical", composite_score: 1 }, baseline: { state: "held" } },
-        };
-      },
-      says: "critical",
-    },
-  ];
-  for (const row of bad)
-    test(`${row.name} is exit 1`, async () => {
-      row.do();
-      const { status, out } = await bench.secai("status");
-      expect(status).toBe(1);
-      expect(out).toContain(row.says);
-    });
-  test("liveness is asked without a credential, everything else with the one for it", async () => {
-    await bench.secai("status");
-    expect(requests("foreign")).toEqual([]);
-    expect(new Set(requests("none"))).toEqual(new Set(["GET /health"]));
-  });
-  test("a missing credential is named", async () => {
-    await rm(bench.path("credentials/incident-read.token"));
-    const { status, out } = await bench.secai("status");
-    expect([status, out.includes("CREDENTIAL_MISSING")]).toEqual([3, true]);
-  });
-});
 
 describe("incidents", () => {
   beforeEach(() => {
@@ -256,34 +158,6 @@ describe("attest", () => {
   });
 });
 
-describe("baseline", () => {
-  test("verify says what is not as it should be", async () => {
-    bench.answers["POST /api/v1/scan"] = {
-      json: { state: "degraded", violation_count: 1, violations: [{ path: "/etc/x", kind: "changed" }] },
-    };
-    bench.answers["POST /v1/check"] = { json: { verdict: "no_device", probes: [] } };
-    const { status, out } = await bench.secai("baseline verify");
-    expect([status, out]).toEqual([1, "integrity: degraded, 1 violations\n  path=/etc/x kind=changed\ngpu: no_device\n"]);
-  });
-  test("a service that is down is said, and the other is told", async () => {
-    bench.answers["POST /v1/check"] = { json: { verdict: "healthy", probes: [] } };
-    await bench.down("integrity-monitor");
-    const { status, out } = await bench.secai("baseline verify");
-    expect(status).toBe(3);
-    expect(out).toContain("PEER_UNREACHABLE");
-    expect(out).toContain("gpu: healthy");
-  });
-  test("capture-gpu counts, and captures with --yes only", async () => {
-    const counts = { content_digest: "b".repeat(64), files: 1, sentinels: null, drivers: 0, devices: 0 };
-    bench.answers["POST /v1/baseline"] = ({ json }) => ({
-      json: { status: json.dry_run === true ? "candidate" : "captured", ...counts },
-    });
-    expect((await bench.secai("baseline capture-gpu --replace")).out).toContain("nothing was captured");
-    await bench.secai(`baseline capture-gpu --replace --accept ${"b".repeat(64)} --yes`);
-    expect(bench.asked.map(({ json }) => json)).toEqual([{ dry_run: true }, { replace: true, accept_digest: "b".repeat(64) }]);
-  });
-});
-
 describe("audit verify", () => {
   const chain = (name: string, file: string) => ({
     path: bench.path(`state/${name}/${file}.jsonl`),
@@ -359,9 +233,7 @@ describe("recover", () => {
       now = { ...now, re_attested_at: when, assurance: "hardware" };
       return { json: now };
     };
-    bench.answers["integrity-monitor GET /api/v1/status"] = {
-      json: { state: "degraded", latched_since: when, violation_count: 0, last_scan_at: null, baseline: null },
-    };
+    bench.answers["integrity-monitor GET /api/v1/status"] = { json: { ...trusted, state: "degraded", latched_since: when } };
     bench.answers["integrity-monitor POST /api/v1/release"] = { json: { status: "released", incident_id: ID, held_by: [] } };
   });
   test("without --yes the steps are named and nothing is done", async () => {
@@ -417,8 +289,14 @@ describe("vault", () => {
     const { status, out } = await bench.secai("vault");
     expect([status, out]).toEqual([0, `VAULT   NEXT\nlocked  secai recover ${ID}\nkept closed by ${ID}\n`]);
   });
-  test("nothing is known before the broker was asked for something", async () => {
-    expect((await bench.secai("vault --json")).status).toBe(3);
+  test("nothing is known of a broker that has said nothing", async () => {
+    const { status, out } = await bench.secai("vault");
+    expect([status, out]).toEqual([3, "VAULT    NEXT\nunknown  systemctl status secure-ai-vault-broker.service\n"]);
+  });
+  test("a vault that is neither open nor closed is exit 1, in the broker's words", async () => {
+    await writeFile(bench.path("run/vault-state"), '{"state":"error","timestamp":"x","detail":"still mounted"}\n');
+    const { status, out } = await bench.secai("vault");
+    expect([status, out]).toEqual([1, "VAULT  NEXT\nerror  vault-ctl lock\nthe broker says: still mounted\n"]);
   });
 });
 
@@ -430,10 +308,15 @@ describe("wrong use is exit 2, with what to do", () => {
     "incidents delete",
     "incidents show",
     "incidents show INC-1",
+    "incidents export",
+    "incidents export a b",
+    "incidents list --force now",
     `incidents show ${ID} ${ID}`,
     "incidents --state lost",
     "attest everything",
     "baseline forget",
+    "baseline accept everything",
+    "baseline accept --force",
     "baseline capture-gpu --accept x",
     "audit repair",
     "recover everything",

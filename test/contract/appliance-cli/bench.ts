@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Incident, incidentClasses, type Requirement, severities } from "@secai/kit/api/incidents";
 import { credentialNames, publicName, signingKeys, tokens } from "@secai/kit/credential-names";
-import { createSigner } from "@secai/kit/signing";
+import { createSigner, type Signer } from "@secai/kit/signing";
 
 const top = join(import.meta.dirname, "../../..");
 export const ID = "INC-20260101-000000-0001";
@@ -61,6 +61,18 @@ export const stats = {
   policy_digest: DIGEST,
 };
 
+/** What an integrity monitor says while nothing is wrong. */
+export const trusted = {
+  state: "trusted",
+  scanned: true,
+  latched_since: null,
+  violation_count: 0,
+  active_violations: [],
+  latch_reasons: [],
+  last_scan_at: null,
+  baseline: null,
+};
+
 export interface Asked {
   readonly service: keyof typeof tokens;
   readonly request: string;
@@ -68,7 +80,8 @@ export interface Asked {
   readonly scope: string;
   readonly json: Record<string, unknown>;
 }
-type Said = { readonly status?: number; readonly json: unknown };
+/** `text`: exactly these bytes instead of the JSON. */
+type Said = { readonly status?: number; readonly json?: unknown; readonly text?: string };
 export type Answers = Record<string, Said | ((asked: Asked) => Said)>;
 
 /** An appliance whose services are on the loopback and say what a test says: "GET /health" of every service, "POST /v1/check" of one. */
@@ -78,10 +91,12 @@ export interface Bench {
   readonly env: Readonly<Record<string, string>>;
   path(name: string): string;
   key(name: string): Buffer;
-  signer: ReturnType<typeof createSigner>;
+  /** Signs as the runtime attestor, and as the incident recorder. */
+  readonly signer: Signer;
+  readonly recorderSigner: Signer;
   /** Takes a service away. */
   down(service: keyof typeof tokens): Promise<void>;
-  secai(words: string, env?: Readonly<Record<string, string>>): Promise<{ status: number | null; out: string; err: string }>;
+  secai(words: string, env?: Readonly<Record<string, string>>): Promise<Ended>;
   remove(): Promise<void>;
 }
 
@@ -94,7 +109,10 @@ export async function createBench(): Promise<Bench> {
   for (const name of signingKeys)
     await writeFile(path(`credentials/${publicName(name)}`), createSigner(secrets.get(name) ?? "").publicKey());
   const asked: Asked[] = [];
-  const answers: Answers = { "GET /health": { json: { status: "ok" } } };
+  const answers: Answers = {
+    "GET /health": { json: { status: "ok" } },
+    "incident-recorder GET /health": { json: { status: "ok", containment_failed: 0, latched: 0, writable: true } },
+  };
   const services = Object.keys(tokens) as (keyof typeof tokens)[];
   const servers = new Map(
     await Promise.all(services.map(async (service) => [service, await serve(service, secrets, asked, answers)] as const)),
@@ -115,8 +133,9 @@ export async function createBench(): Promise<Bench> {
     path,
     key: (name) => Buffer.from(secrets.get(name) ?? "", "hex"),
     signer: createSigner(secrets.get("runtime-attestor-signing.key") ?? ""),
+    recorderSigner: createSigner(secrets.get("incident-recorder-signing.key") ?? ""),
     down: async (service) => servers.get(service)?.close(),
-    secai: (words, extra = {}) => run(words.split(" "), { ...env, ...extra }),
+    secai: (words, extra = {}) => secaiWith(words.split(" "), { ...env, ...extra }),
     async remove() {
       for (const { close } of servers.values()) await close();
       await rm(folder, { recursive: true });
@@ -138,8 +157,9 @@ async function serve(service: keyof typeof tokens, secrets: ReadonlyMap<string, 
       asked.push(one);
       const answer = answers[`${service} ${request}`] ?? answers[request];
       const said = typeof answer === "function" ? answer(one) : answer;
-      const { status = 200, json } = said ?? { status: 404, json: { code: "HTTP_NOT_FOUND", message: "x", requestId: "x" } };
-      outgoing.writeHead(status, { "Content-Type": "application/json" }).end(JSON.stringify(json));
+      const unknown: Said = { status: 404, json: { code: "HTTP_NOT_FOUND", message: "x", requestId: "x" } };
+      const { status = 200, json, text: exactly } = said ?? unknown;
+      outgoing.writeHead(status, { "Content-Type": "application/json" }).end(exactly ?? JSON.stringify(json));
     });
   });
   server.listen(0, "127.0.0.1");
@@ -154,8 +174,25 @@ async function serve(service: keyof typeof tokens, secrets: ReadonlyMap<string, 
   return { port: address.port, close };
 }
 
-async function run(words: readonly string[], env: Readonly<Record<string, string>>) {
-  const child = spawn(process.execPath, ["services-src/appliance-cli/programs/main.ts", ...words], {
+export interface Ended {
+  readonly status: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** The command as a process, from the sources; `prefix` is what starts it. */
+export async function secaiWith(
+  words: readonly string[],
+  env: Readonly<Record<string, string>>,
+  prefix: readonly string[] = [],
+): Promise<Ended> {
+  const [program = "", ...args] = [
+    ...prefix,
+    process.execPath,
+    join(top, "services-src/appliance-cli/programs/main.ts"),
+    ...words,
+  ];
+  const child = spawn(program, args, {
     cwd: top,
     env: { PATH: process.env.PATH, ...env },
     stdio: ["ignore", "pipe", "pipe"],

@@ -106,6 +106,7 @@ export type Scope = "monitor" | "rebaseline" | "none";
 
 export interface Service {
   readonly pid: number;
+  readonly port: number;
   call(method: string, path: string, body?: unknown, scope?: Scope): Promise<Answer>;
   status(): Promise<Status>;
   /** Waits until the status is so. @throws Error with the last one seen */
@@ -181,6 +182,7 @@ function connect(child: ChildProcess, port: number, home: Home): Service {
   const pid = child.pid ?? 0;
   const service: Service = {
     pid,
+    port,
     call: (method, path, body, scope = "rebaseline") =>
       send(port, method, path, body, scope === "none" ? undefined : home.tokens[scope]),
     async status() {
