@@ -6,7 +6,7 @@ import type { Metrics } from "@secai/kit/metrics";
 import { type Endpoint, type Exchange, type Reply, type Route, route } from "@secai/kit/route";
 import { endpoints } from "./api.ts";
 import { RecorderError, recorderErrors } from "./errors.ts";
-import { listText } from "./listing.ts";
+import { listBytes } from "./listing.ts";
 import type { ContainmentPolicy } from "./policy.ts";
 import type { Recorder } from "./recorder.ts";
 import type { Store } from "./store/store.ts";
@@ -30,8 +30,8 @@ export function recorderRoutes(parts: RouteParts): readonly Route[] {
     named(endpoints.health, async () => ok(health(parts))),
     named(endpoints.ready, async (_body, exchange) => readiness(parts, exchange)),
     named(endpoints.report, (body: IncidentReport, exchange) => report(parts, body, exchange)),
-    named(endpoints.list, async () => ({ status: 200, jsonText: listText(recorder.list({})) })),
-    named(endpoints.query, async (query: IncidentQuery) => ({ status: 200, jsonText: listText(recorder.list(query)) })),
+    named(endpoints.list, async () => ({ status: 200, jsonBytes: listBytes(recorder.list({})) })),
+    named(endpoints.query, async (query: IncidentQuery) => ({ status: 200, jsonBytes: listBytes(recorder.list(query)) })),
     named(endpoints.get, async ({ id }: IncidentRef) => ok(recorder.get(id))),
     named(endpoints.stats, async () => ok(statistics(parts))),
     named(endpoints.resolve, async ({ id }: IncidentRef, exchange) => ok(await recorder.resolve(id, exchange))),

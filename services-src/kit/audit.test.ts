@@ -78,6 +78,27 @@ describe("tampering", () => {
     });
   }
 
+  const spellings: readonly { name: string; respell: (line: string) => string }[] = [
+    { name: "another byte that is read as U+FFFD", respell: (line) => line.replace("\xef\xbf\xbd", "\xff") },
+    { name: "a duplicate key", respell: (line) => line.replace('{"data":{', '{"data":{},"data":{') },
+    { name: "an escaped letter", respell: (line) => line.replace('"text"', '"t\\u0065xt"') },
+    { name: "keys in another order", respell: (line) => line.replace(/("prev":"\w+"),("seq":\d+)/, "$2,$1") },
+    {
+      name: "a MAC in capital letters",
+      respell: (line) => line.replace(/"mac":"\w+"/, (mac) => `"mac":"${mac.slice(7, -1).toUpperCase()}"`),
+    },
+  ];
+  test.each(spellings)("$name is AUDIT_MAC: a record has one spelling", async ({ respell }) => {
+    const log = await open();
+    await log.append("decision", { text: "\ufffd" });
+    await log.close();
+    const genuine = await readFile(path, "latin1");
+    const altered = respell(genuine);
+    expect(altered).not.toBe(genuine);
+    await writeFile(path, altered, "latin1");
+    await expect(verifyAudit(path, key)).rejects.toMatchObject({ code: "AUDIT_MAC" });
+  });
+
   test("another key is AUDIT_MAC", async () => {
     await writeLog(1);
     await expect(verifyAudit(path, Buffer.alloc(32, 8))).rejects.toMatchObject({ code: "AUDIT_MAC" });

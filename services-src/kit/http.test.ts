@@ -53,7 +53,7 @@ function setup(): Setup {
         readBody: async () => Buffer.from(body),
         ...request,
       });
-      return { ...response, json: JSON.parse(response.body) as Record<string, unknown> };
+      return { ...response, json: JSON.parse(Buffer.from(response.body).toString()) as Record<string, unknown> };
     },
   };
 }

@@ -23,7 +23,7 @@ type Headers = Readonly<Record<string, string>>;
 export interface HttpResponse {
   readonly status: number;
   readonly headers: Headers;
-  readonly body: string;
+  readonly body: string | Uint8Array;
 }
 
 export type App = (request: HttpRequest) => Promise<HttpResponse>;
@@ -108,7 +108,7 @@ function encode(reply: Reply, exchange: Exchange): HttpResponse {
   const { status } = reply;
   if ("text" in reply)
     return { status, headers: commonHeaders("text/plain; version=0.0.4; charset=utf-8", exchange), body: reply.text };
-  const body = "jsonText" in reply ? reply.jsonText : JSON.stringify(reply.json);
+  const body = "jsonBytes" in reply ? reply.jsonBytes : JSON.stringify(reply.json);
   return { status, headers: commonHeaders("application/json", exchange), body };
 }
 

@@ -13,10 +13,10 @@ export interface Exchange {
   readonly signal: AbortSignal;
 }
 
-/** `text` is for the metrics page only; every other answer is JSON. `jsonText`: a value that is JSON text already. */
+/** `text` is for the metrics page only; every other answer is JSON. `jsonBytes`: UTF-8 of a value that is JSON text already. */
 export type Reply =
   | { readonly status: number; readonly json: unknown }
-  | { readonly status: number; readonly jsonText: string }
+  | { readonly status: number; readonly jsonBytes: Uint8Array }
   | { readonly status: number; readonly text: string };
 
 /** What is public about a route: the OpenAPI page is made of these. */
