@@ -43,6 +43,38 @@ export const deploymentErrors = {
     meaning: "The release does not say which container image it is for this recipe.",
     fix: "Fetch the release again, with its OCI layout.",
   },
+  UPDATE_ENROLMENT_UNREADABLE: {
+    exit: 3,
+    meaning: "The machine has an enrolment profile that cannot be read, so nobody can say what it needs to stay attested.",
+    fix: "Run secai-attestation-enrol status; if the profile is damaged, enrol again at the machine's console.",
+  },
+  UPDATE_ROOT_UNKNOWN: {
+    exit: 3,
+    meaning:
+      "The machine is enrolled, and its kernel command line names no root hash, so nobody can say which statements it needs.",
+    fix: "Boot the enrolled, sealed image and stage the release then.",
+  },
+  UPDATE_STATEMENT_ABSENT: {
+    exit: 1,
+    meaning:
+      "The machine takes only releases with a statement by its pinned keys, and this one carries none: it would not be attested after the restart.",
+    fix: "Fetch the release again with measurements.json.sigstore.json; without one, enrol the machine again after an update by hand.",
+  },
+  UPDATE_STATEMENT_UNTRUSTED: {
+    exit: 1,
+    meaning: "None of the release's statements about measured boot is by a key that the machine's enrolment pinned.",
+    fix: "Get the release from the enrolled publisher; if the publisher's key changed, enrol again at the machine's console.",
+  },
+  UPDATE_STATEMENT_FOREIGN: {
+    exit: 1,
+    meaning: "The release's statement about measured boot promises another root file system than its manifest.",
+    fix: "Do not use the release; tell its publisher.",
+  },
+  UPDATE_STATEMENTS_UNUSABLE: {
+    exit: 3,
+    meaning: "The folder in which the attestor looks for statements cannot be written, or holds what nobody put there.",
+    fix: "Free disk space on /var, look at what the message names, and stage the release again; nothing was staged.",
+  },
   UPDATE_COMMAND_FAILED: {
     exit: 3,
     meaning: "bootc refused or could not finish; the booted deployment is as it was.",

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { checkDeployment, type Deployment, parseDeployments, repositoryOf, stageCommand } from "./deployment.ts";
+import { checkDeployment, type Deployment, parseDeployments, repositoryOf, rootHashOf, stageCommand } from "./deployment.ts";
 import { DeploymentError } from "./deployment-errors.ts";
 
 const REPOSITORY = "registry.example/os/appliance";
@@ -106,3 +106,16 @@ test("an image is staged by digest and under the signature policy", () =>
   expect(stageCommand(REPOSITORY, DIGEST).join(" ")).toBe(
     `bootc switch --enforce-container-sigpolicy --transport registry ${REPOSITORY}@${DIGEST}`,
   ));
+
+describe("rootHashOf", () => {
+  const hash = "ab".repeat(32);
+  const rows: readonly { name: string; commandLine: string; root: string | undefined }[] = [
+    { name: "no root hash", commandLine: "quiet\n", root: undefined },
+    { name: "two", commandLine: `roothash=${hash} roothash=${hash}`, root: undefined },
+    { name: "a short one", commandLine: "roothash=abab", root: undefined },
+    { name: "an upper-case one", commandLine: `roothash=${hash.toUpperCase()}`, root: undefined },
+    { name: "another setting that ends alike", commandLine: `usrroothash=${hash}`, root: undefined },
+    { name: "one among others", commandLine: `quiet roothash=${hash} console=ttyS0\n`, root: hash },
+  ];
+  for (const { name, commandLine, root } of rows) test(name, () => expect(rootHashOf(commandLine)).toBe(root));
+});

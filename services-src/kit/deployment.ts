@@ -108,3 +108,9 @@ export const stageCommand = (repository: string, digest: string): readonly strin
 ];
 
 export const rollbackCommand: readonly string[] = ["bootc", "rollback"];
+
+/** The root hash of the sealed root that a kernel command line names; undefined where it names none, or two. */
+export function rootHashOf(commandLine: string): string | undefined {
+  const words = commandLine.split(/\s+/).filter((word) => word.startsWith("roothash="));
+  return words.length === 1 ? /^roothash=([0-9a-f]{64})$/.exec(words[0] ?? "")?.[1] : undefined;
+}

@@ -4,6 +4,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isatty } from "node:tty";
 import { parseArgs } from "node:util";
+import { MAX_STATEMENT_BYTES, STATEMENT_SUFFIX } from "@secai/kit/api/enrolment";
 import type { Environment } from "@secai/kit/environment";
 import { exists, readBounded, writeAtomic } from "@secai/kit/files";
 import { type MachinePlaces, machinePlaces } from "./config.ts";
@@ -18,7 +19,6 @@ const USAGE = `usage: secai-attestation-enrol status
 Without --yes nothing is written.
 `;
 const CONFIRMATION = "ENROLL-ATTESTATION";
-const MAX_STATEMENT_BYTES = 256 * 1024;
 const MAX_KEY_BYTES = 4096;
 const PUBLIC_KEY = "/run/systemd/tpm2-pcr-public-key.pem";
 /** Terminals that only somebody at the machine, or at its management port, has. */
@@ -121,7 +121,7 @@ async function commit(
 ): Promise<void> {
   if (statement !== undefined) {
     await mkdir(statementsDirectory, { recursive: true, mode: 0o700 });
-    const name = `${profile.enrolled_deployment.slice("sha256:".length)}.sigstore.json`;
+    const name = `${profile.enrolled_deployment.slice("sha256:".length)}${STATEMENT_SUFFIX}`;
     await writeAtomic(join(statementsDirectory, name), statement.bundle, 0o600);
   }
   await writeAtomic(profilePath, printProfile(profile), 0o600);

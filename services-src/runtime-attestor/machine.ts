@@ -1,6 +1,7 @@
 import { statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { MAX_STATEMENT_BYTES, MAX_STATEMENTS, STATEMENT_SUFFIX } from "@secai/kit/api/enrolment";
 import { gpuAttestState } from "@secai/kit/api/gpu-integrity";
 import { ask, type Peer } from "@secai/kit/client";
 import { ClientError } from "@secai/kit/client-errors";
@@ -25,9 +26,6 @@ const PCR_SIGNATURE = "/run/systemd/tpm2-pcr-signature.json";
 const USERSPACE_LOG = "/run/log/systemd/tpm2-measure.log";
 const LOCKDOWN = "/sys/kernel/security/lockdown";
 const MAX_LOCKDOWN_BYTES = 256;
-/** Two for each release that a machine ever had would be few. */
-const MAX_STATEMENTS = 128;
-const MAX_STATEMENT_BYTES = 256 * 1024;
 const GPU_TIMEOUT_MS = 2_000;
 /** systemd may measure something while we quote; then the log tells more or less than the quote. */
 const QUOTE_TRIES = 3;
@@ -84,7 +82,7 @@ async function readProfile(path: string): Promise<Profile> {
 
 async function readStatements(directory: string): Promise<readonly Uint8Array[]> {
   if (!(await exists(directory))) return [];
-  const names = (await readdir(directory)).filter((name) => name.endsWith(".sigstore.json")).sort();
+  const names = (await readdir(directory)).filter((name) => name.endsWith(STATEMENT_SUFFIX)).sort();
   if (names.length > MAX_STATEMENTS) throw new RangeError(`${names.length} statements, more than ${MAX_STATEMENTS}`);
   return Promise.all(names.map((name) => readBounded(join(directory, name), MAX_STATEMENT_BYTES)));
 }
