@@ -1,12 +1,10 @@
 import { chmod, mkdir, readFile, rm, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
 import { type SignedState, STATE_BUNDLE_DOMAIN } from "@secai/kit/api/attestation";
-import { openAudit } from "@secai/kit/audit";
 import type { JsonValue } from "@secai/kit/digest";
 import { createSigner } from "@secai/kit/signing";
-import { systemClock } from "@secai/kit/sources";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Bench, createBench, ID, incident, requirement, trusted } from "./bench.ts";
+import { beginChains, chainOf } from "./chains.ts";
 
 let bench: Bench;
 beforeEach(async () => {
@@ -159,27 +157,8 @@ describe("attest", () => {
 });
 
 describe("audit verify", () => {
-  const chain = (name: string, file: string) => ({
-    path: bench.path(`state/${name}/${file}.jsonl`),
-    anchorPath: bench.path(`state/${name}-anchor/${file}.head`),
-  });
-  const all = [
-    ["policy-engine", "policy-engine-audit", "policy-engine-audit-hmac.key"],
-    ["runtime-attestor", "runtime-attestor-audit", "runtime-attestor-audit-hmac.key"],
-    ["integrity-monitor", "integrity-monitor-audit", "integrity-monitor-audit-hmac.key"],
-    ["incident-recorder", "incident-recorder-audit", "incident-recorder-audit-hmac.key"],
-    ["gpu-integrity-watch", "gpu-integrity-watch-audit", "gpu-integrity-watch-audit-hmac.key"],
-    ["vault-control", "vault-audit", "vault-relock-audit-hmac.key"],
-  ] as const;
-  beforeEach(async () => {
-    for (const [name, file, key] of all) {
-      const { path, anchorPath } = chain(name, file);
-      for (const folder of [dirname(path), dirname(anchorPath)]) await mkdir(folder, { recursive: true });
-      const log = await openAudit({ path, anchorPath, key: bench.key(key), clock: systemClock });
-      for (let count = 0; count < 3; count += 1) await log.append("something", { count });
-      await log.close();
-    }
-  });
+  const chain = (name: string, file: string) => chainOf(bench, name, file);
+  beforeEach(() => beginChains(bench));
   test("all are intact", async () => {
     const { status, out } = await bench.secai("audit verify");
     expect(status).toBe(0);

@@ -1,7 +1,10 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { FORENSIC_DOMAIN } from "@secai/formats/forensic";
+import { exampleForensic } from "@secai/formats/forensic.test-data";
+import type { JsonValue } from "@secai/kit/digest";
 import { bundleStep } from "@secai/pipelines/steps/bundle";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as gpu from "../gpu-integrity-watch/bench.ts";
@@ -109,6 +112,19 @@ describe("on the image's Node", () => {
     await vault.execute(onImage("broker"), bench.env);
     const opened = await vault.execute([...onImage("control"), "unlock"], bench.env, vault.PASSPHRASE);
     expect([opened.status, opened.out], opened.err).toEqual([0, "vault: unlocked\n"]);
+    await bench.remove();
+  });
+
+  test("secai exports a bundle: canonical form, signature and file", async () => {
+    const bench = await createBench();
+    const value = bench.recorderSigner.sign(FORENSIC_DOMAIN, exampleForensic as unknown as JsonValue);
+    const text = JSON.stringify({
+      ...exampleForensic,
+      signature: { algorithm: "ed25519", key_id: bench.recorderSigner.keyId, value },
+    });
+    bench.answers["GET /api/v1/forensic/export"] = { text };
+    const { status, err } = await vault.execute([...onImage("cli"), "incidents", "export", bench.path("f.json")], bench.env);
+    expect([status, readFileSync(bench.path("f.json"), "utf8")], err).toEqual([0, text]);
     await bench.remove();
   });
 
