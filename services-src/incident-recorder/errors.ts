@@ -88,6 +88,11 @@ export const recorderErrors = {
     meaning: "The directory of the incident store is a link, is not ours or can be looked into by others.",
     fix: "Find out who changed it; put the genuine directory back, mode 0700.",
   },
+  STORE_FILE: {
+    exit: 1,
+    meaning: "A file of the incident store is a link, is not ours or can be read by others.",
+    fix: "Find out who changed it; put the genuine file back, mode 0600, with one name.",
+  },
   STORE_FULL: {
     status: 507,
     exit: 3,

@@ -7,11 +7,12 @@ import type { Clock } from "@secai/kit/sources";
 import { createAnnouncer } from "./announcer.ts";
 import type { Attestor } from "./attestation.ts";
 import { RecorderError } from "./errors.ts";
-import { createWindows } from "./escalation.ts";
+import { createWindows, seenBefore } from "./escalation.ts";
 import { type Limits, type Taken, takeReport } from "./intake.ts";
 import { listIncidents } from "./listing.ts";
 import { type ContainmentPolicy, wantedEvents } from "./policy.ts";
 import { acknowledgeRecovery, attestRecovery, bindingOf, isRecovered, needsOf, requirementOf, requireStep } from "./recovery.ts";
+import { createRefusals, type Refusals } from "./refusals.ts";
 import { type Event, type Stored, withChange } from "./state.ts";
 import type { Outcome, Store } from "./store/store.ts";
 import type { Targets } from "./targets.ts";
@@ -58,8 +59,9 @@ export interface Recorder {
 
 export function createRecorder(parts: RecorderParts): Recorder {
   const { store, audit, clock } = parts;
-  const windows = createWindows();
+  const windows = createWindows(seenBefore(store.state, parts.policy.escalation, clock));
   let policy = parts.policy;
+  const refusals = createRefusals(parts);
   const announcer = createAnnouncer({ ...parts, policy: () => policy });
   const workers = createWorkers({
     ...parts,
@@ -77,23 +79,23 @@ export function createRecorder(parts: RecorderParts): Recorder {
     decide: (stored: Stored) => Outcome<Stored>,
     more: Fields = {},
   ): Promise<Stored> {
-    const record = (outcome: Fields): Promise<unknown> =>
-      audit.append(type, { id, caller: exchange.caller ?? "-", request_id: exchange.requestId, ...more, ...outcome });
+    const caller = exchange.caller ?? "-";
+    const about = { id, request_id: exchange.requestId, ...more };
     try {
       return await store.transact(
         ({ incidents }) => decide(incidents.get(id) ?? unknown(id)),
-        ({ incident }) => record({ outcome: "accepted", state: incident.state }),
+        ({ incident }) => audit.append(type, { ...about, caller, outcome: "accepted", state: incident.state }),
       );
     } catch (error) {
       if (error instanceof RecorderError && error.code !== "STORE_UNAVAILABLE")
-        await record({ outcome: "refused", code: error.code });
+        await refusals.record(type, caller, { ...about, outcome: "refused", code: error.code });
       throw error;
     }
   }
 
   return {
     async report(report, exchange) {
-      await requireOwn(report, exchange, audit);
+      await requireOwn(report, exchange, refusals);
       const taken = await store.transact(
         (state) =>
           takeReport(state, report, {
@@ -133,7 +135,7 @@ export function createRecorder(parts: RecorderParts): Recorder {
       return requirementOf(stored);
     },
     async reattest(id, exchange) {
-      const { stored, accepted } = await attestFor(parts, id, exchange);
+      const { stored, accepted } = await attestFor({ ...parts, refusals }, id, exchange);
       const binding = bindingOf(stored.incident);
       const hardware: readonly Event[] =
         accepted.assurance === "hardware" && !store.state.hardware() ? [{ type: "hardware" }] : [];
@@ -166,6 +168,8 @@ export function createRecorder(parts: RecorderParts): Recorder {
     async close() {
       await workers.close();
       await announcer.close();
+      refusals.close();
+      await refusals.summarise();
     },
   };
 }
@@ -178,22 +182,13 @@ function changed(stored: Stored, change: Parameters<typeof withChange>[1]): Outc
 }
 
 /** A credential speaks for one reporter, and that one only of what it can know. @throws RecorderError REPORTER_SOURCE, REPORTER_CLASS */
-async function requireOwn(
-  { class: name, source }: IncidentReport,
-  exchange: Exchange,
-  audit: RecorderParts["audit"],
-): Promise<void> {
+async function requireOwn({ class: name, source }: IncidentReport, exchange: Exchange, refusals: Refusals): Promise<void> {
   const reporter = Object.entries(reporters).find(([each]) => exchange.caller === `reporter.${each}`);
   const isOwn = reporter?.[0] === source;
   if (isOwn && reporter[1].some((allowed) => allowed === name)) return;
   const code = isOwn ? "REPORTER_CLASS" : "REPORTER_SOURCE";
-  await audit.append("report_refused", {
-    code,
-    caller: exchange.caller ?? "-",
-    source,
-    class: name,
-    request_id: exchange.requestId,
-  });
+  const about = { code, source, class: name, request_id: exchange.requestId };
+  await refusals.record("report_refused", exchange.caller ?? "-", about);
   throw new RecorderError(code, { expected: `a report of ${exchange.caller}`, actual: `${name} of ${source}` });
 }
 
@@ -247,14 +242,18 @@ function missingStep(stored: Stored): { expected: string; actual: string } {
 }
 
 /** Asks the attestor only for an incident that wants it; what it says against the machine is on record. */
-async function attestFor({ store, attestor, audit }: RecorderParts, id: string, { requestId, signal }: Exchange) {
+async function attestFor(
+  { store, attestor, refusals }: RecorderParts & { readonly refusals: Refusals },
+  id: string,
+  { caller = "-", requestId, signal }: Exchange,
+) {
   const stored = store.state.incidents.get(id) ?? unknown(id);
   requireStep(stored, needsOf(stored).reattest);
   try {
     return { stored, accepted: await attestor.attest({ requireHardware: store.state.hardware(), signal }) };
   } catch (error) {
     if (error instanceof RecorderError)
-      await audit.append("recovery_reattest", {
+      await refusals.record("recovery_reattest", caller, {
         id,
         outcome: "refused",
         code: error.code,

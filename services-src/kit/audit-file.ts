@@ -3,6 +3,7 @@ import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Link } from "./audit-chain.ts";
 import { listSegments, readLastLink, segmentPath } from "./audit-verify.ts";
+import { KitError } from "./errors.ts";
 import { syncDirectory } from "./files.ts";
 
 /** The files of one log: appending, taking back what a failed append left, rotating. */
@@ -73,7 +74,11 @@ export async function createAuditFile(options: AuditFileOptions): Promise<AuditF
 }
 
 async function openForAppend(path: string): Promise<FileHandle> {
-  const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW, 0o600);
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
+  const file = await open(path, flags, 0o600).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code !== "ELOOP") throw cause;
+    throw new KitError("FILE_UNREADABLE", { expected: `${path} to be a file`, actual: "a symbolic link", cause });
+  });
   await syncDirectory(dirname(path));
   return file;
 }

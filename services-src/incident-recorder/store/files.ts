@@ -28,6 +28,21 @@ export async function openStoreDirectory(directory: string): Promise<void> {
   }
 }
 
+/** Whether the file is there. @throws RecorderError STORE_FILE if it is, but is not a plain file of ours */
+export async function isPlainFile(path: string): Promise<boolean> {
+  const found = await lstat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+  if (found === undefined) return false;
+  const { mode, nlink, uid } = found;
+  if (found.isFile() && nlink === 1 && uid === process.getuid?.() && (mode & 0o077) === 0) return true;
+  throw new RecorderError("STORE_FILE", {
+    expected: `${path}: a plain file of our own, mode 0600, with one name`,
+    actual: `mode 0${mode.toString(8)}, ${nlink} names, user ${uid}`,
+  });
+}
+
 export async function listJournals(directory: string): Promise<readonly string[]> {
   return (await readdir(directory)).filter((name) => JOURNAL.test(name)).map((name) => join(directory, name));
 }

@@ -7,7 +7,7 @@ import type { Clock } from "@secai/kit/sources";
 import { RecorderError } from "../errors.ts";
 import { createState, type Event, type State } from "../state.ts";
 import { readChainFile, storeError, storeKeys } from "./chain.ts";
-import { journalPath, listJournals, openStoreDirectory, removeOldJournals, snapshotPath } from "./files.ts";
+import { isPlainFile, journalPath, listJournals, openStoreDirectory, removeOldJournals, snapshotPath } from "./files.ts";
 import { readSnapshot } from "./snapshot.ts";
 import { createStore, type Store } from "./store.ts";
 
@@ -33,7 +33,7 @@ export interface Opened {
 /**
  * Opens the incident store: a snapshot and a journal of what happened since, both chained and keyed, and an anchor that says how far the
  * journal reaches.
- * @throws RecorderError STORE_DIRECTORY, STORE_MAC, STORE_BROKEN, STORE_TRUNCATED, STORE_MISSING, STORE_REPLACED
+ * @throws RecorderError STORE_DIRECTORY, STORE_FILE, STORE_MAC, STORE_BROKEN, STORE_TRUNCATED, STORE_MISSING, STORE_REPLACED
  */
 export async function openStore(options: StoreOptions): Promise<Opened> {
   const { directory, anchorPath, clock } = options;
@@ -82,7 +82,7 @@ async function createIfNew({ directory, anchorPath, mayCreate }: StoreOptions, k
   return true;
 }
 
-/** @throws RecorderError STORE_MISSING, STORE_REPLACED */
+/** @throws RecorderError STORE_FILE, STORE_MISSING, STORE_REPLACED */
 async function loadSnapshot(
   directory: string,
   key: AuditKey,
@@ -90,7 +90,7 @@ async function loadSnapshot(
   anchor: Anchor,
 ): Promise<{ readonly at: Link; readonly size: number }> {
   const path = snapshotPath(directory);
-  if (!(await exists(path))) {
+  if (!(await isPlainFile(path))) {
     if (anchor.first.seq !== GENESIS.seq) throw missing(path, "no snapshot");
     return { at: GENESIS, size: 0 };
   }
@@ -105,7 +105,7 @@ async function loadSnapshot(
 
 const isSame = (one: Link, other: Link): boolean => one.seq === other.seq && one.mac === other.mac;
 
-/** @throws RecorderError STORE_MISSING, STORE_TRUNCATED, STORE_BROKEN, STORE_MAC */
+/** @throws RecorderError STORE_FILE, STORE_MISSING, STORE_TRUNCATED, STORE_BROKEN, STORE_MAC */
 async function replay(
   path: string,
   key: AuditKey,
@@ -113,7 +113,7 @@ async function replay(
   { head: anchored }: Anchor,
   state: State,
 ): Promise<{ readonly head: Link; readonly size: number; readonly tornBytes: number }> {
-  if (!(await exists(path))) {
+  if (!(await isPlainFile(path))) {
     if (anchored.seq > start.seq) throw missing(path, "no journal");
     return { head: start, size: 0, tornBytes: 0 };
   }

@@ -1,4 +1,4 @@
-import { rename } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import type { AnchorFile } from "@secai/kit/audit-anchor";
 import { type AuditKey, type Link, MAX_LINE_BYTES, sealRecord } from "@secai/kit/audit-chain";
 import { type AuditFile, createAuditFile } from "@secai/kit/audit-file";
@@ -124,6 +124,7 @@ export function createStore(parts: StoreParts): Store {
       await rename(`${snapshot}.new`, snapshot);
     } catch (error) {
       await next.close();
+      await rm(path, { force: true });
       throw error;
     }
     // From here on the old journal must not grow: it would no longer follow the snapshot.

@@ -77,6 +77,26 @@ test("10 000 distinct reports stay bounded, are refused by name, and hide nobody
   await home.verifyAudit();
 });
 
+test("10 000 refused reports are a few records and a count, and hide no other caller's", async () => {
+  const statuses = await flood(10_000, () => service.report({ source: "airlock", class: "attestation_failure" }));
+  expect([...statuses]).toEqual([[403, 10_000]]);
+  const { json } = await service.call("reporter.agent", "/api/v1/incidents/report", {
+    class: "prompt_injection",
+    source: "ui",
+    description: "x",
+  });
+  expect(json.code).toBe("REPORTER_SOURCE");
+  expect(await service.end("SIGTERM")).toBe(0);
+  const records = await home.auditRecords();
+  const refused = records.filter(({ type }) => type === "report_refused");
+  const recorded = refused.filter(({ data }) => data.caller === "reporter.airlock").length;
+  expect(recorded).toBeLessThan(40);
+  expect(refused.filter(({ data }) => data.caller === "reporter.agent")).toHaveLength(1);
+  const summary = records.filter(({ type }) => type === "refusals_unrecorded").map(({ data }) => data);
+  expect(summary).toEqual([{ caller: "reporter.airlock", count: 10_000 - recorded }]);
+  await home.verifyAudit();
+});
+
 test("a report that found no room and comes again is counted once", async () => {
   await flood(500, (index) =>
     service.report({ source: "airlock", class: "forbidden_airlock_request", description: `d ${index}` }),

@@ -109,6 +109,15 @@ test("killed in the middle of containment, it resumes what has no result and kee
   expect(home.targets.agent?.calls).toHaveLength(1);
 });
 
+test("killed between reports, it still counts those from before to an escalation", async () => {
+  const report = { source: "agent", class: "prompt_injection" } as const;
+  for (const severity of ["high", "high", "critical"]) {
+    service = await startRecorder(home);
+    expect((await service.report(report)).json.severity).toBe(severity);
+    await service.end("SIGKILL");
+  }
+});
+
 test("killed in the middle of a release, it opens the rest after the restart", async () => {
   await home.startTargets();
   const before = await startRecorder(home);
