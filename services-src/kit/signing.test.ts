@@ -13,6 +13,8 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const SEED = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
 const PUBLIC = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
 
+const nextLetter = (end: string): string => String.fromCharCode(end.charCodeAt(0) + 1);
+
 function seedFile(name: string, seed: string): string {
   writeFileSync(join(folder, name), `${seed}\n`, { mode: 0o600 });
   return name;
@@ -32,6 +34,23 @@ describe("a signature", () => {
     await ensurePublicKey(folder, seedFile("two.key", SEED), "two.pub");
     expect(isSignedBy(await readPublicKey(join(folder, "two.pub")), "domain", { a: ["x"], b: 1 }, signature)).toBe(true);
   });
+  const spellings: readonly { readonly name: string; readonly spell: (text: string) => string }[] = [
+    { name: "its last letter's spare bits set", spell: (text) => text.replace(/.==$/, (end) => `${nextLetter(end)}==`) },
+    { name: "without padding", spell: (text) => text.replace(/=+$/, "") },
+    { name: "a line break", spell: (text) => `${text}\n` },
+    { name: "blanks inside", spell: (text) => `${text.slice(0, 8)}  ${text.slice(8)}` },
+    { name: "more after its end", spell: (text) => `${text}AAAA` },
+    { name: "the URL alphabet", spell: (text) => text.replaceAll("+", "-").replaceAll("/", "_") },
+  ];
+  for (const { name, spell } of spellings)
+    test(`does not hold in another spelling: ${name}`, async () => {
+      await ensurePublicKey(folder, seedFile("spelt.key", SEED), "spelt.pub");
+      const key = await readPublicKey(join(folder, "spelt.pub"));
+      const spelt = spell(signature);
+      expect(spelt).not.toBe(signature);
+      expect(Buffer.from(spelt, "base64")).toEqual(Buffer.from(signature, "base64"));
+      expect([isSignedBy(key, "domain", value, signature), isSignedBy(key, "domain", value, spelt)]).toEqual([true, false]);
+    });
   for (const [what, domain, other, seed] of [
     ["another domain", "domain2", value, SEED],
     ["another value", "domain", { ...value, b: 2 }, SEED],

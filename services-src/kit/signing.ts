@@ -39,9 +39,11 @@ export function signedBytes(domain: string, value: JsonValue): Buffer {
   return Buffer.from(`${domain}\0${canonicalJson(value)}`);
 }
 
+/** Only in the signature's one canonical spelling (RFC 4648, section 3.5): Node decodes fifteen others, and the URL alphabet, to the same bytes. */
 export function isSignedBy(key: KeyObject, domain: string, value: JsonValue, signature: string): boolean {
   const bytes = Buffer.from(signature, "base64");
-  return bytes.length === 64 && verify(null, signedBytes(domain, value), key, bytes);
+  if (bytes.length !== 64 || bytes.toString("base64") !== signature) return false;
+  return verify(null, signedBytes(domain, value), key, bytes);
 }
 
 /** @throws KitError FILE_UNREADABLE, FILE_TOO_LARGE, PUBLIC_KEY_MALFORMED unless the file holds one Ed25519 public key in PEM */
