@@ -33,13 +33,17 @@ export async function tryInput(target: Target, bytes: Buffer): Promise<Answer> {
   return { ok: false, kind: "round trip", problem: "accepted, but printed as other bytes" };
 }
 
+/** Codes of readers that name the first member that is wrong, as a path; a JSON engine's own words would make every input new. */
+const BY_MEMBER: ReadonlySet<string> = new Set(["SCHEMA_MISMATCH", "PROFILE_MALFORMED", "PCR_SIGNATURE_MALFORMED"]);
+
 /**
  * An error's code and where in the code it came to be: as near to coverage as one gets without counting branches. Shapes all fail in one
  * place, so there it is the member that is wrong.
  */
 function kindOf({ code, actual = "", stack = "" }: CodedError): string {
   const frames = stack.split("\n").filter((line) => line.startsWith("    at "));
-  const member = code === "SCHEMA_MISMATCH" ? actual.replace(/\d+/g, "#").slice(0, 60) : "";
+  const isMember = BY_MEMBER.has(code) && /^(\/|the document)/.test(actual);
+  const member = isMember ? actual.replace(/\d+/g, "#").slice(0, 60) : "";
   return `${code}${member}${frames.slice(0, 4).join("")}`;
 }
 

@@ -37,7 +37,9 @@ import { parseSbomXml } from "../../attest/verify/sbom-xml.ts";
 import { loadCorpus } from "../../attest/verify/self-test/command.ts";
 import { loadTrustMaterial } from "../../attest/verify/trusted-root.ts";
 import { endorsementKey } from "../contract/self-test/machine.ts";
+import { attestorTargets } from "./attestor.ts";
 import { examples } from "./examples.ts";
+import { forensicTargets } from "./forensic.ts";
 import { gpuTargets } from "./gpu.ts";
 import { inputTargets } from "./inputs.ts";
 import { mediaTargets } from "./media.ts";
@@ -65,6 +67,8 @@ export async function targets(): Promise<readonly Target[]> {
     ...mediaTargets(release),
     ...inputTargets(),
     ...gpuTargets(),
+    ...attestorTargets(),
+    ...forensicTargets(),
   ];
 }
 type Matching = (pattern: RegExp) => readonly Buffer[];
