@@ -177,22 +177,29 @@ export const enforcementScenarios: readonly Scenario[] = [
   },
   {
     id: "enforcement.gate-closed",
-    title: "Without an attestation only the recovery set runs, and the machine stays up",
+    title: "A machine that fails its attestation at boot runs the recovery set and nothing else, and stays up",
     needs: "fork",
     async run(test) {
       const machine = await test.fork();
-      await machine.succeeds(`printf '{}' > ${PROFILE} && systemctl stop secure-ai-attestation-gate.service`);
-      await machine.succeeds(`systemctl restart ${unitOf("runtime-attestor")}`, { timeoutMs: test.bench.limits.settle });
-      await machine.fails("systemctl start secure-ai-policy-engine.service", { timeoutMs: test.bench.limits.settle });
-      expectEqual(
-        (await machine.run("systemctl is-active secure-ai-policy-engine.service")).stdout.trim(),
-        "inactive",
-        "policy engine",
-      );
-      for (const service of ["runtime-attestor", "incident-recorder"] as const)
-        expectEqual((await machine.succeeds(`systemctl is-active ${unitOf(service)}`)).trim(), "active", service);
+      // A profile that nobody can have enrolled: what was pinned is gone, which is as bad as a wrong value.
+      await machine.succeeds(`printf '{}' > ${PROFILE} && sync`);
+      await machine.reboot();
+      // Not by the machine's own waiting, which ends at the first failed unit: here the gate is one.
+      const until = Date.now() + test.bench.limits.settle;
+      const checked = async () => (await machine.run("systemctl is-active secure-ai-health-check.service")).stdout.trim();
+      for (let state = ""; state !== "active"; state = await checked())
+        expectTrue(Date.now() < until && state !== "failed", "a boot that passes its health check", state);
+      expectMatch(await machine.succeeds("dmesg"), /SECAI-RECOVERY-SET/, "what the kernel log says");
+      const active = async (unit: string) => (await machine.run(`systemctl is-active ${unit}`)).stdout.trim();
+      for (const service of ["runtime-attestor", "incident-recorder", "integrity-monitor"] as const)
+        expectEqual(await active(unitOf(service)), "active", service);
+      expectEqual(await active("secure-ai-vault-broker.path"), "active", "vault broker");
+      for (const service of ["policy-engine", "gpu-integrity-watch"] as const)
+        expectEqual(await active(unitOf(service)), "inactive", service);
       expectMatch(await machine.succeeds("journalctl -b -o cat -u secure-ai-attestation-gate"), /GATE_CLOSED/, "why");
-      await machine.succeeds("/usr/libexec/secure-ai/health-check", { timeoutMs: test.bench.limits.settle });
+      const { source, latched } = await waitForIncident(machine, "attestation_failure", test.bench.limits.settle);
+      expectEqual(source, "runtime-attestor", "source");
+      expectEqual(latched, true, "latched");
     },
   },
   {

@@ -2,6 +2,7 @@ import { suiteMain } from "../vm/cli.ts";
 import { attestationScenarios } from "./attestation.ts";
 import { bootScenarios } from "./boot.ts";
 import { containerScenarios } from "./container.ts";
+import { detectionScenarios } from "./detection.ts";
 import { enforcementScenarios } from "./enforcement.ts";
 import { extensionScenarios } from "./extensions.ts";
 import { gpuScenarios } from "./gpu.ts";
@@ -11,6 +12,7 @@ import { networkScenarios } from "./network.ts";
 import { policyEngineScenarios } from "./policy-engine.ts";
 import { restartScenarios } from "./restart.ts";
 import { storageScenarios } from "./storage.ts";
+import { storyScenarios } from "./story.ts";
 
 await suiteMain("acceptance", [
   ...bootScenarios,
@@ -23,6 +25,8 @@ await suiteMain("acceptance", [
   ...gpuScenarios,
   ...policyEngineScenarios,
   ...enforcementScenarios,
+  ...detectionScenarios,
+  ...storyScenarios,
   ...restartScenarios,
   ...containerScenarios,
 ]);

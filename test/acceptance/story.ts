@@ -26,7 +26,12 @@ async function incidentOf(machine: Machine, name: string): Promise<Incident | un
 }
 
 /** Waits until the incident is there and `done` says so. */
-async function waitForIncident(test: Test, machine: Machine, name: string, done: (incident: Incident) => boolean): Promise<Incident> {
+async function waitForIncident(
+  test: Test,
+  machine: Machine,
+  name: string,
+  done: (incident: Incident) => boolean,
+): Promise<Incident> {
   const until = Date.now() + test.bench.limits.settle;
   for (;;) {
     const incident = await incidentOf(machine, name);
@@ -72,12 +77,20 @@ export const storyScenarios: readonly Scenario[] = [
       expectEqual(incident.state, "contained", `state, with ${JSON.stringify(results)}`);
       expectEqual(incident.source, "integrity-monitor", "source");
       expectEqual(incident.latched, true, "latched");
-      expectTrue(containedMs - since(incident.created_at) <= CONTAINED_MS, `containment within ${CONTAINED_MS} ms`, `${containedMs}`);
+      expectTrue(
+        containedMs - since(incident.created_at) <= CONTAINED_MS,
+        `containment within ${CONTAINED_MS} ms`,
+        `${containedMs}`,
+      );
       for (const name of ["airlock"] as const) expectEqual((await heldBy(machine, name)).join(), incident.id, `held by, ${name}`);
       expectTrue(targetNames.includes("agent"), "an agent", "none");
       expectMatch((await machine.run("vault-ctl status")).stdout, new RegExp(`locked\n.*${incident.id}`), "vault");
       expectEqual((await machine.run(`findmnt ${VAULT}`)).stdout, "", "the vault's mount");
-      expectMatch(await machine.fails("vault-ctl unlock", { stdin: passphrase }), /VAULT_LATCHED/, "opening the vault before the recovery");
+      expectMatch(
+        await machine.fails("vault-ctl unlock", { stdin: passphrase }),
+        /VAULT_LATCHED/,
+        "opening the vault before the recovery",
+      );
 
       const { bundle } = documentOf<SignedState>(
         await askService(machine, "runtime-attestor", { path: "/api/v1/refresh", body: { request_nonce: "55".repeat(32) } }),

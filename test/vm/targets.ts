@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
-import { GUEST_NODE, pushProgram } from "./guest-program.ts";
 import { http } from "./guest.ts";
+import { GUEST_NODE, pushProgram } from "./guest-program.ts";
 import type { Machine } from "./machine.ts";
 import { credential } from "./services.ts";
 
