@@ -1,4 +1,4 @@
-import { lstat } from "node:fs/promises";
+import { lstatSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MAX_VAULT_REQUEST_BYTES, type VaultRequest, vaultRequest, vaultResult } from "@secai/kit/api/containment";
@@ -26,11 +26,11 @@ export async function askVault(
   { clock, signal, limitMs = VAULT_LIMIT_MS }: { readonly clock: Clock; readonly signal: AbortSignal; readonly limitMs?: number },
 ): Promise<void> {
   const answer = join(results, `${request.incident_id}.json`);
-  const before = await versionOf(answer);
+  const before = versionOf(answer);
   await writeRequest(join(requests, `${request.incident_id}.json`), request);
   const deadline = clock.monotonicMs() + limitMs;
   while (clock.monotonicMs() < deadline) {
-    const version = await versionOf(answer);
+    const version = versionOf(answer);
     if (version !== undefined && version !== before) return readResult(answer, request.incident_id);
     await sleep(POLL_MS, undefined, { signal }).catch(() => {
       throw noAnswer("an answer of the vault broker", "our own end");
@@ -39,10 +39,14 @@ export async function askVault(
   throw noAnswer(`an answer of the vault broker within ${limitMs} ms`, "none");
 }
 
-/** Which file this is: replaced files differ in it. */
-async function versionOf(path: string): Promise<string | undefined> {
-  const found = await lstat(path, { bigint: true }).catch(() => undefined);
-  return found === undefined ? undefined : `${found.ino} ${found.mtimeNs} ${found.size}`;
+/** Which file this is: replaced files differ in it. Asked often, and of a file system in memory: not worth a thread each time. */
+function versionOf(path: string): string | undefined {
+  try {
+    const { ino, mtimeNs, size } = lstatSync(path, { bigint: true });
+    return `${ino} ${mtimeNs} ${size}`;
+  } catch {
+    return undefined;
+  }
 }
 
 async function writeRequest(path: string, request: VaultRequest): Promise<void> {
