@@ -162,6 +162,15 @@ describe("with a monitor that runs", () => {
     );
   });
 
+  test("a file that was not there before, as an enrolment makes one, is accepted", async () => {
+    await rm(tree.at(PROFILE));
+    expect((await secai("baseline", "accept", "--yes")).status).toBe(0);
+    tree.write(PROFILE, "{}\n");
+    const accepted = await secai("baseline", "accept", "--yes");
+    expect(accepted.out, accepted.err).toMatch(new RegExp(`path=${PROFILE} kind=unexpected[^]*^accepted: baseline 3`, "m"));
+    expect(await service.status()).toMatchObject({ violation_count: 0, baseline: { generation: 3 } });
+  });
+
   test("nothing is accepted beside a policy that is not the release's", async () => {
     tree.write(PROFILE, '{"version":2}\n');
     tree.write("/etc/secure-ai/policy/policy.yaml", "version: 2\n");
