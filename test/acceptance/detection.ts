@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import type { Detection, Question, Tampering } from "../guest/detect.ts";
 import { VmError } from "../vm/errors.ts";
-import { expectTrue } from "../vm/expect.ts";
+import { expectEqual, expectTrue } from "../vm/expect.ts";
 import { GUEST_NODE, pushProgram } from "../vm/guest-program.ts";
 import type { Machine } from "../vm/machine.ts";
 import type { Scenario, Test } from "../vm/suite.ts";
@@ -93,7 +93,10 @@ const cases: readonly Case[] = [
     "{}",
   ),
   added("model", "a model that the registry does not know", "model_file", "/var/lib/secure-ai/vault/models/other.gguf"),
-  added("credential", "a credential more than were made", "*", "/var/lib/secure-ai/credentials*"),
+  {
+    ...added("credential", "a credential more than were made", "*", "/var/lib/secure-ai/credentials/other.token"),
+    path: "/var/lib/secure-ai/credentials*",
+  },
   {
     id: "firewall-rule",
     what: "the firewall gets a rule more",
@@ -183,6 +186,7 @@ export const detectionScenarios: readonly Scenario[] = cases.map(({ id, what, ca
     if (found === undefined) throw new VmError("CHECK_FAILED", { expected: `an answer about ${id}`, actual: "none" });
     test.measure("detectedMs", found.detectedMs);
     test.measure("clearedMs", found.clearedMs);
+    expectEqual(found.error ?? "", "", "what went wrong in the machine");
     const told = found.violations.map((one) => `${one.category} ${one.path} (${one.kind})`).join(", ");
     expectTrue(
       found.violations.some((one) => isLike(one.category, category) && isLike(one.path, path)),

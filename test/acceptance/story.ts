@@ -1,23 +1,26 @@
 import { randomBytes } from "node:crypto";
 import { verifyForensic } from "@secai/formats/forensic";
-import type { SignedState } from "../../services-src/kit/api/attestation.ts";
-import type { Incident } from "../../services-src/kit/api/incidents.ts";
-import { judge, policyFor, runtimeVerdict } from "../vm/attest.ts";
+import type { VerifyAnswer } from "../../services-src/kit/api/attestation.ts";
+import type { Incident, Requirement } from "../../services-src/kit/api/incidents.ts";
 import { expectEqual, expectMatch, expectTrue } from "../vm/expect.ts";
 import type { Machine } from "../vm/machine.ts";
 import { askService, documentOf, unitOf } from "../vm/services.ts";
 import type { Scenario, Test } from "../vm/suite.ts";
-import { heldBy, startTargets, targetNames } from "../vm/targets.ts";
+import { heldBy, startTargets } from "../vm/targets.ts";
 
 const POLICY = "/etc/secure-ai/policy/policy.yaml";
 const VAULT = "/var/lib/secure-ai/vault";
+/** From the report to the last target that said it is closed, natively. */
 const CONTAINED_MS = 5_000;
+/** Under TCG the vault's broker alone takes several seconds to start. */
+const TCG_CONTAINED_MS = 60_000;
 
-const nowOf = async (machine: Machine): Promise<number> => Number(await machine.succeeds("date +%s%3N"));
+/** Milliseconds since the kernel started, on the one clock of which all moments are given. */
+const uptimeOf = async (machine: Machine): Promise<number> =>
+  Math.round(Number((await machine.succeeds("cut -d ' ' -f 1 /proc/uptime")).trim()) * 1000);
 
-/** Milliseconds since boot at which a unit became active. */
 async function activeAt(machine: Machine, unit: string): Promise<number> {
-  return Number(await machine.succeeds(`systemctl show -P ActiveEnterTimestampMonotonic ${unit}`)) / 1000;
+  return Math.round(Number(await machine.succeeds(`systemctl show -P ActiveEnterTimestampMonotonic ${unit}`)) / 1000);
 }
 
 async function incidentOf(machine: Machine, name: string): Promise<Incident | undefined> {
@@ -25,28 +28,30 @@ async function incidentOf(machine: Machine, name: string): Promise<Incident | un
   return list.find((incident) => incident.class === name);
 }
 
-/** Waits until the incident is there and `done` says so. */
-async function waitForIncident(
-  test: Test,
-  machine: Machine,
-  name: string,
-  done: (incident: Incident) => boolean,
-): Promise<Incident> {
+/** Waits until everything that containment asks for has a result. */
+async function waitForContainment(test: Test, machine: Machine): Promise<Incident> {
   const until = Date.now() + test.bench.limits.settle;
   for (;;) {
-    const incident = await incidentOf(machine, name);
-    if (incident !== undefined && done(incident)) return incident;
-    expectTrue(Date.now() < until, `an incident of class ${name}`, JSON.stringify(incident ?? null).slice(0, 800));
+    const incident = await incidentOf(machine, "integrity_violation");
+    if (incident?.state === "contained") return incident;
+    expectTrue(Date.now() < until, "a contained incident", JSON.stringify(incident ?? null).slice(0, 1500));
   }
 }
 
-async function setUpVault(test: Test, machine: Machine): Promise<string> {
+/** A new vault, open. Returns its passphrase. */
+async function openVault(test: Test, machine: Machine): Promise<string> {
   const passphrase = randomBytes(16).toString("hex");
   const options = { timeoutMs: test.bench.limits.settle, stdin: passphrase };
   await machine.succeeds("vault-ctl setup --file /var/lib/secure-ai/vault.img --mib 64", options);
-  await machine.succeeds("vault-ctl unlock", options);
-  await machine.succeeds(`mkdir -p ${VAULT}/models && sync`);
+  if ((await machine.run("vault-ctl status")).exitCode !== 0) await machine.succeeds("vault-ctl unlock", options);
+  expectMatch(await machine.succeeds("vault-ctl status"), /unlocked/, "vault");
   return passphrase;
+}
+
+async function requirementOf(machine: Machine, id: string): Promise<Requirement | undefined> {
+  const answer = await askService(machine, "incident-recorder", { path: "/api/v1/recovery/status" });
+  const { pending_recoveries } = documentOf<{ readonly pending_recoveries: readonly Requirement[] }>(answer);
+  return pending_recoveries.find(({ incident_id }) => incident_id === id);
 }
 
 /** The whole way: from power on to an incident, through containment and recovery, to evidence that is verified outside. */
@@ -58,64 +63,77 @@ export const storyScenarios: readonly Scenario[] = [
     async run(test) {
       const machine = await test.fork();
       const { settle } = test.bench.limits;
+      const token = "incident-recovery-admin.token";
+      test.measure("bootStarted", 0);
       test.measure("attestedAt", await activeAt(machine, unitOf("runtime-attestor")));
       test.measure("gateOpenedAt", await activeAt(machine, "secure-ai-attestation-gate.service"));
       test.measure("policyEngineAt", await activeAt(machine, unitOf("policy-engine")));
-      await startTargets(machine, settle);
-      const passphrase = await setUpVault(test, machine);
-      expectMatch(await machine.succeeds("vault-ctl status"), /unlocked/, "vault");
-      expectEqual(await incidentOf(machine, "integrity_violation"), undefined, "no incident before anything happened");
 
-      const tamperedAt = await nowOf(machine);
+      await startTargets(machine, test.bench.limits.command);
+      const passphrase = await openVault(test, machine);
+      expectEqual(JSON.stringify((await incidentOf(machine, "integrity_violation")) ?? null), "null", "incidents before");
+      const startedAt = Number(await machine.succeeds("date +%s%3N")) - (await uptimeOf(machine));
+      const moment = (instant: string | undefined) => Date.parse(instant ?? "") - startedAt;
+
+      const tamperedAt = await uptimeOf(machine);
+      test.measure("tamperedAt", tamperedAt);
       await machine.succeeds(`cp ${POLICY} /run/p && echo '# more' >> /run/p && mount --bind /run/p ${POLICY}`);
-      const incident = await waitForIncident(test, machine, "integrity_violation", ({ state }) => state !== "open");
-      const since = (instant: string | undefined) => Date.parse(instant ?? "") - tamperedAt;
-      const { containment_results: results } = incident;
-      const containedMs = Math.max(...results.map(({ completed_at }) => since(completed_at)));
-      test.measure("reportedAt", since(incident.created_at));
-      test.measure("containedAt", containedMs);
-      expectEqual(incident.state, "contained", `state, with ${JSON.stringify(results)}`);
+      const incident = await waitForContainment(test, machine);
+      const { latched_since } = documentOf<{ readonly latched_since: string }>(
+        await askService(machine, "integrity-monitor", { path: "/api/v1/status" }),
+      );
+      const reportedAt = moment(incident.created_at);
+      const containedAt = Math.max(...incident.containment_results.map(({ completed_at }) => moment(completed_at)));
+      test.measure("detectedAt", moment(latched_since));
+      test.measure("reportedAt", reportedAt);
+      test.measure("containedAt", containedAt);
+      const limit = test.bench.accelerator === "kvm" ? CONTAINED_MS : TCG_CONTAINED_MS;
+      expectTrue(containedAt - reportedAt <= limit, `containment within ${limit} ms`, `${containedAt - reportedAt} ms`);
       expectEqual(incident.source, "integrity-monitor", "source");
-      expectEqual(incident.latched, true, "latched");
-      expectTrue(
-        containedMs - since(incident.created_at) <= CONTAINED_MS,
-        `containment within ${CONTAINED_MS} ms`,
-        `${containedMs}`,
-      );
-      for (const name of ["airlock"] as const) expectEqual((await heldBy(machine, name)).join(), incident.id, `held by, ${name}`);
-      expectTrue(targetNames.includes("agent"), "an agent", "none");
-      expectMatch((await machine.run("vault-ctl status")).stdout, new RegExp(`locked\n.*${incident.id}`), "vault");
-      expectEqual((await machine.run(`findmnt ${VAULT}`)).stdout, "", "the vault's mount");
-      expectMatch(
-        await machine.fails("vault-ctl unlock", { stdin: passphrase }),
-        /VAULT_LATCHED/,
-        "opening the vault before the recovery",
-      );
+      expectEqual(incident.containment_results.filter(({ success }) => !success).length, 0, "actions that failed");
 
-      const { bundle } = documentOf<SignedState>(
-        await askService(machine, "runtime-attestor", { path: "/api/v1/refresh", body: { request_nonce: "55".repeat(32) } }),
-      );
-      expectTrue(bundle.state !== "attested", "a state other than attested", bundle.state);
-      const recover = `secai recover ${incident.id} --operator "acceptance test" --yes`;
+      expectEqual(incident.latched, true, "latched");
+      expectEqual((await heldBy(machine, "airlock")).join(), incident.id, "what keeps the airlock closed");
+      expectEqual((await machine.run(`findmnt ${VAULT}`)).stdout, "", "the vault's mount");
+      expectMatch((await machine.run("vault-ctl status")).stdout, new RegExp(`locked\n.*${incident.id}`), "vault");
+      expectMatch((await machine.run("vault-ctl unlock", { stdin: passphrase })).stderr, /VAULT_LATCHED/, "opening the vault");
+      const resolve = { path: "/api/v1/incidents/resolve", body: { id: incident.id }, token: "incident-operator.token" };
+      expectEqual((await askService(machine, "incident-recorder", resolve)).status, 409, "resolving before the ceremony");
+      test.measure("latchedAt", await uptimeOf(machine));
+
+      const ack = { path: "/api/v1/recovery/ack", body: { id: incident.id, operator: "acceptance" }, token };
+      documentOf(await askService(machine, "incident-recorder", ack));
+      test.measure("ceremonyAckAt", await uptimeOf(machine));
+      const recover = `secai recover ${incident.id} --operator acceptance --yes`;
       expectTrue((await machine.run(recover, { timeoutMs: settle })).exitCode !== 0, "no recovery while the fault stands", "one");
+      expectTrue((await requirementOf(machine, incident.id))?.re_attested_at === undefined, "no new attestation", "one");
 
       await machine.succeeds(`umount ${POLICY}`);
-      await machine.waitUntil("secai baseline status | grep -q 'nothing'", settle).catch(() => undefined);
-      await machine.succeeds(recover, { timeoutMs: settle });
-      test.measure("recoveredAt", (await nowOf(machine)) - tamperedAt);
-      expectEqual((await heldBy(machine, "airlock")).join(), "", "held by, after the ceremony");
-      await machine.succeeds(`secai incidents resolve ${incident.id} --yes`);
+      const scan = { path: "/api/v1/scan", body: {} };
+      expectEqual(
+        documentOf<{ violation_count: number }>(await askService(machine, "integrity-monitor", scan)).violation_count,
+        0,
+        "violations left",
+      );
+      const said = await machine.succeeds(recover, { timeoutMs: settle });
+      const requirement = await requirementOf(machine, incident.id);
+      test.measure("reattestedAt", moment(requirement?.re_attested_at));
+      expectMatch(said, /everything that was closed for it is open again/, "secai recover");
+      expectEqual((await heldBy(machine, "airlock")).join(), "", "what keeps the airlock closed");
       await machine.succeeds("vault-ctl unlock", { stdin: passphrase, timeoutMs: settle });
+      await machine.succeeds(`secai incidents resolve ${incident.id} --yes`);
+      await machine.succeeds("secai status", { timeoutMs: settle });
+      const verify = await askService(machine, "runtime-attestor", { path: "/api/v1/verify" });
+      expectEqual(documentOf<VerifyAnswer>(verify).state, "attested", "state");
+      test.measure("recoveredAt", await uptimeOf(machine));
 
       const question = { path: "/api/v1/forensic/export", token: "incident-forensic.token" };
       const exported = await askService(machine, "incident-recorder", question);
-      expectEqual(exported.status, 200, "forensic export");
       const key = (await machine.pullFile("/var/lib/secure-ai/credentials/incident-recorder-signing.pub")).toString("utf8");
-      const proven = verifyForensic(Buffer.from(exported.body), key);
-      expectEqual(proven.incidents.find(({ id }) => id === incident.id)?.state, "resolved", "the incident in the evidence");
+      const proven = verifyForensic(Buffer.from(exported.body), key).incidents.find(({ id }) => id === incident.id);
+      expectEqual(proven?.state, "resolved", "the incident in the signed bundle");
       await machine.succeeds("secai audit verify", { timeoutMs: settle });
-      test.measure("evidenceVerifiedAt", (await nowOf(machine)) - tamperedAt);
-      void [judge, policyFor, runtimeVerdict];
+      test.measure("evidenceVerifiedAt", await uptimeOf(machine));
     },
   },
 ];

@@ -2,6 +2,7 @@ import { suiteMain } from "../vm/cli.ts";
 import { auditScenarios } from "./audit.ts";
 import { bootChainScenarios } from "./boot-chain.ts";
 import { commandLineScenarios } from "./command-line.ts";
+import { credentialScenarios } from "./credentials.ts";
 import { egressScenarios } from "./egress.ts";
 import { extensionScenarios } from "./extensions.ts";
 import { integrityScenarios } from "./integrity.ts";
@@ -14,6 +15,7 @@ import { tamperScenarios } from "./tamper.ts";
 
 await suiteMain("adversarial", [
   ...requestScenarios,
+  ...credentialScenarios,
   ...tamperScenarios,
   ...serviceScenarios,
   ...auditScenarios,

@@ -20,6 +20,8 @@ export interface Detection {
   readonly violations: readonly { readonly category: string; readonly path: string; readonly kind: string }[];
   /** Milliseconds from the end of putting it back until nothing of it stands; -1: it stands still. */
   readonly clearedMs: number;
+  /** What did not go as it was meant to. */
+  readonly error?: string;
 }
 
 export interface Question {
@@ -94,5 +96,10 @@ async function all(): Promise<readonly Detection[]> {
 
 const detections: Detection[] = [];
 if (together) detections.push(...(await all()));
-else for (const tampering of cases) detections.push(await one(tampering));
+else
+  for (const tampering of cases) {
+    const { id } = tampering;
+    const failed = (error: unknown): Detection => ({ id, detectedMs: -1, violations: [], clearedMs: -1, error: String(error) });
+    detections.push(await one(tampering).catch(failed));
+  }
 console.log(JSON.stringify(detections));

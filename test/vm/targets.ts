@@ -29,12 +29,15 @@ export async function startTargets(machine: Machine, limitMs: number): Promise<v
       [
         `chmod 711 /run/secai-test && chmod 644 ${program}`,
         `install -o ${UID} -m 600 /var/lib/secure-ai/credentials/${token} ${copy}`,
-        "group=$(getent group secure-ai-agent-ipc | cut -d: -f3)",
-        `umask 007; ${env} setsid setpriv --reuid ${UID} --regid $group --clear-groups ${node} > /run/secai-test/${name}.log 2>&1 < /dev/null &`,
+        "gid() { getent group $1 | cut -d: -f3; }",
+        `umask 007; ${env} setsid setpriv --reuid ${UID} --regid $(gid secure-ai-agent-ipc) --groups $(gid secure-ai-services) ${node} > /run/secai-test/${name}.log 2>&1 < /dev/null &`,
       ].join("\n"),
     );
   }
-  for (const name of targetNames) await machine.waitUntil(`grep -q listening /run/secai-test/${name}.log`, limitMs);
+  for (const name of targetNames) {
+    const log = `/run/secai-test/${name}.log`;
+    await machine.waitUntil(`cat ${log} >&2; grep -q listening ${log}`, limitMs);
+  }
 }
 
 /** The incidents that hold a target closed, as the target itself says. */

@@ -107,9 +107,11 @@ describe("the latch", () => {
       violation_count: 0,
       latch_reasons: [{ category: "state_file", path: PROFILE, kind: "rewritten" }],
     });
-    expect(home.auditRecords()).toContainEqual(
-      expect.objectContaining({ type: "violation", data: expect.objectContaining({ path: PROFILE, kind: "rewritten" }) }),
-    );
+    await expect
+      .poll(() => home.auditRecords(), { timeout: 10_000 })
+      .toContainEqual(
+        expect.objectContaining({ type: "violation", data: expect.objectContaining({ path: PROFILE, kind: "rewritten" }) }),
+      );
   });
 
   test("three small faults, each put right before the next, add up to recovery_required", async () => {

@@ -3,7 +3,7 @@ import { exposureOf, MAX_EXPOSURE, serviceUnits } from "./exposure.ts";
 
 /** Measured; a change in either direction is looked at, and what is allowed is never passed. */
 const recorded: Readonly<Record<string, number>> = {
-  "secure-ai-attestation-gate.service": 1.3,
+  "secure-ai-attestation-gate.service": 1.1,
   "secure-ai-credentials.service": 0.7,
   // Opens devices and mounts what lies over /usr, before anything else of ours; it listens to nobody and reads nothing that can be written.
   "secure-ai-extensions.service": 3.6,
