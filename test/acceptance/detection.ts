@@ -4,12 +4,15 @@ import { VmError } from "../vm/errors.ts";
 import { expectEqual, expectTrue } from "../vm/expect.ts";
 import { GUEST_NODE, pushProgram } from "../vm/guest-program.ts";
 import type { Machine } from "../vm/machine.ts";
+import { SERVICES, unitOf } from "../vm/services.ts";
 import type { Scenario, Test } from "../vm/suite.ts";
 import type { World } from "../vm/world.ts";
 
 const PROGRAM = fileURLToPath(new URL("../guest/detect.ts", import.meta.url));
 /** Found by an event or by the look of every second; natively, on an idle machine. */
 const NATIVE_MS = 2_000;
+/** How far apart whole looks are. */
+const SWEEP_MS = 30_000;
 /** The monitor's own program takes ten to twenty times as long under TCG, on cores that it shares with the machine's others. */
 const TCG_MS = 15_000;
 
@@ -159,42 +162,77 @@ function detectionsOf(test: Test): Promise<readonly Detection[]> {
 }
 
 async function detect(test: Test, machine: Machine): Promise<readonly Detection[]> {
+  return ask(test, machine, { limitMs: 30_000, together: false, cases });
+}
+
+async function ask(
+  test: Test,
+  machine: Machine,
+  { limitMs, together, cases }: Pick<Question, "limitMs" | "together" | "cases">,
+): Promise<readonly Detection[]> {
   const program = await pushProgram(machine, PROGRAM, "detect");
   const question: Question = {
-    port: 8510,
+    port: SERVICES["integrity-monitor"].port,
     tokenPath: "/var/lib/secure-ai/credentials/integrity-monitor.token",
-    limitMs: 30_000,
-    together: false,
+    limitMs,
+    together,
     cases: cases.map(({ id, tamper, restore }) => ({ id, tamper, restore })),
   };
-  const answer = await machine.succeeds(`${GUEST_NODE} ${program}`, {
-    stdin: JSON.stringify(question),
-    timeoutMs: test.bench.limits.settle * 3,
-  });
-  return JSON.parse(answer) as Detection[];
+  const options = { stdin: JSON.stringify(question), timeoutMs: test.bench.limits.settle * 3 };
+  return JSON.parse(await machine.succeeds(`${GUEST_NODE} ${program}`, options)) as Detection[];
 }
 
 const isLike = (value: string, pattern: string) =>
   pattern.endsWith("*") ? value.startsWith(pattern.slice(0, -1)) : value === pattern;
 
-export const detectionScenarios: readonly Scenario[] = cases.map(({ id, what, category, path }) => ({
-  id: `detect.${id}`,
-  title: `The integrity monitor tells at once when ${what}`,
+/** What a sweep alone can see, in files that no look of every second opens. */
+const SWEPT: readonly string[] = ["policy", "bundle", "accounts", "trust", "profile", "model"];
+
+const bySweep: Scenario = {
+  id: "detect.sweep",
+  title: "With events turned off, the sweep of every 30 seconds tells of policies, programs, accounts, keys and models",
   needs: "fork",
   async run(test) {
-    const found = (await detectionsOf(test)).find((detection) => detection.id === id);
-    if (found === undefined) throw new VmError("CHECK_FAILED", { expected: `an answer about ${id}`, actual: "none" });
-    test.measure("detectedMs", found.detectedMs);
-    test.measure("clearedMs", found.clearedMs);
-    expectEqual(found.error ?? "", "", "what went wrong in the machine");
-    const told = found.violations.map((one) => `${one.category} ${one.path} (${one.kind})`).join(", ");
-    expectTrue(
-      found.violations.some((one) => isLike(one.category, category) && isLike(one.path, path)),
-      `${category} ${path}`,
-      told || "nothing",
+    const machine = await test.fork();
+    const dropIn = `/run/systemd/system/${unitOf("integrity-monitor")}.d`;
+    await machine.succeeds(
+      `mkdir -p ${dropIn} && printf '[Service]\\nEnvironment=EVENTS=off\\n' > ${dropIn}/events.conf && systemctl daemon-reload`,
     );
-    const limit = test.bench.accelerator === "kvm" ? NATIVE_MS : TCG_MS;
-    expectTrue(found.detectedMs >= 0 && found.detectedMs <= limit, `told of within ${limit} ms`, `${found.detectedMs} ms`);
-    expectTrue(found.clearedMs >= 0, "nothing of it stands once it is put back", told);
+    await machine.succeeds(`systemctl restart ${unitOf("integrity-monitor")}`, { timeoutMs: test.bench.limits.settle });
+    const swept = cases.filter(({ id }) => SWEPT.includes(id));
+    expectEqual(swept.length, SWEPT.length, "cases");
+    // The sweep before ends somewhere within the first 30 s, the next one 30 s and its own time later.
+    const [answer] = await ask(test, machine, { limitMs: SWEEP_MS + TCG_MS, together: true, cases: swept });
+    for (const { category, path, what } of swept)
+      expectTrue(
+        answer?.violations.some((one) => isLike(one.category, category) && isLike(one.path, path)) === true,
+        `to be told that ${what}`,
+        JSON.stringify(answer?.violations).slice(0, 800),
+      );
   },
-}));
+};
+
+export const detectionScenarios: readonly Scenario[] = [
+  ...cases.map(({ id, what, category, path }): Scenario => ({
+    id: `detect.${id}`,
+    title: `The integrity monitor tells at once when ${what}`,
+    needs: "fork",
+    async run(test) {
+      const found = (await detectionsOf(test)).find((detection) => detection.id === id);
+      if (found === undefined) throw new VmError("CHECK_FAILED", { expected: `an answer about ${id}`, actual: "none" });
+      test.measure("detectedMs", found.detectedMs);
+      test.measure("clearedMs", found.clearedMs);
+      expectEqual(found.error ?? "", "", "what went wrong in the machine");
+      const told = found.violations.map((one) => `${one.category} ${one.path} (${one.kind})`).join(", ");
+      expectTrue(
+        found.violations.some((one) => isLike(one.category, category) && isLike(one.path, path)),
+        `${category} ${path}`,
+        told || "nothing",
+      );
+      const limit = test.bench.accelerator === "kvm" ? NATIVE_MS : TCG_MS;
+      expectTrue(found.detectedMs >= 0 && found.detectedMs <= limit, `told of within ${limit} ms`, `${found.detectedMs} ms`);
+      expectTrue(found.clearedMs >= 0, "nothing of it stands once it is put back", told);
+    },
+  })),
+  bySweep,
+];

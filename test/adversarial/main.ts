@@ -4,6 +4,7 @@ import { bootChainScenarios } from "./boot-chain.ts";
 import { commandLineScenarios } from "./command-line.ts";
 import { credentialScenarios } from "./credentials.ts";
 import { egressScenarios } from "./egress.ts";
+import { enforcementScenarios } from "./enforcement.ts";
 import { extensionScenarios } from "./extensions.ts";
 import { integrityScenarios } from "./integrity.ts";
 import { moduleScenarios } from "./modules.ts";
@@ -16,6 +17,7 @@ import { tamperScenarios } from "./tamper.ts";
 await suiteMain("adversarial", [
   ...requestScenarios,
   ...credentialScenarios,
+  ...enforcementScenarios,
   ...tamperScenarios,
   ...serviceScenarios,
   ...auditScenarios,
