@@ -1,3 +1,6 @@
+import { lstat } from "node:fs/promises";
+import { join } from "node:path";
+import { exists } from "@secai/kit/files";
 import { must, run } from "./command.ts";
 import { VaultError } from "./errors.ts";
 import { readLatches } from "./latches.ts";
@@ -60,8 +63,16 @@ export function mountVolume(settings: Settings): Promise<void> {
   return must(settings, { program: "mount", args, limitMs: MOUNT_LIMIT_MS });
 }
 
+/** A volume in a file is opened through a loop device; this system loads that part of the kernel for nobody else. @throws VaultError VAULT_COMMAND */
+async function requireLoop(settings: Settings, source: string): Promise<void> {
+  const isFile = (await lstat(source).catch(() => undefined))?.isFile() === true;
+  if (!isFile || (await exists(join(settings.root, "sys/module/loop")))) return;
+  await must(settings, { program: "modprobe", args: ["--", "loop"], limitMs: START_LIMIT_MS });
+}
+
 /** @throws VaultError VAULT_WRONG_PASSPHRASE, VAULT_COMMAND */
 export async function openVolume(settings: Settings, source: string, passphrase: Uint8Array): Promise<void> {
+  await requireLoop(settings, source);
   const args = ["open", "--type", "luks2", "--tries", "1", "--key-file", "-", "--", source, settings.mapper];
   const { status, said } = await run(settings, { program: "cryptsetup", args, limitMs: OPEN_LIMIT_MS, input: passphrase });
   if (status === 0) return;

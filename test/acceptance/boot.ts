@@ -172,6 +172,7 @@ export const bootScenarios: readonly Scenario[] = [
     id: "boot.clock",
     title: "A machine whose clock is decades behind still comes up",
     needs: "boot",
+    long: true,
     async run(test) {
       const machine = await test.machine(await test.disk(), { clock: "2001-01-01T00:00:00" });
       test.measure("agentMs", await machine.boot());

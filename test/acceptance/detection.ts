@@ -192,6 +192,7 @@ const bySweep: Scenario = {
   id: "detect.sweep",
   title: "With events turned off, the sweep of every 30 seconds tells of policies, programs, accounts, keys and models",
   needs: "fork",
+  long: true,
   async run(test) {
     const machine = await test.fork();
     const dropIn = `/run/systemd/system/${unitOf("integrity-monitor")}.d`;

@@ -122,6 +122,7 @@ export const enforcementScenarios: readonly Scenario[] = [
     id: "enforcement.enrolled",
     title: "An enrolled machine is verified by hardware, and still after a restart of the attestor",
     needs: "fork",
+    long: true,
     async run(test) {
       const machine = await test.fork();
       expectMatch(await machine.fails(`${ENROL} enrol`), /ENROL_ADDON/, "enrolling a machine with an addon");
@@ -162,6 +163,7 @@ export const enforcementScenarios: readonly Scenario[] = [
     id: "enforcement.reports-wait",
     title: "A report that nobody could take arrives when the recorder is back",
     needs: "fork",
+    long: true,
     async run(test) {
       const machine = await test.fork();
       await machine.succeeds(`systemctl stop ${unitOf("incident-recorder")}`);
@@ -179,6 +181,7 @@ export const enforcementScenarios: readonly Scenario[] = [
     id: "enforcement.gate-closed",
     title: "A machine that fails its attestation at boot runs the recovery set and nothing else, and stays up",
     needs: "fork",
+    long: true,
     async run(test) {
       const machine = await test.fork();
       // A profile that nobody can have enrolled: what was pinned is gone, which is as bad as a wrong value.

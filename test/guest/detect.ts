@@ -38,6 +38,9 @@ interface Status {
 }
 
 const POLL_MS = 50;
+/** Longer than a look at what is looked at once a second. */
+const SETTLE_MS = 2_000;
+const SETTLE_ROUNDS = 5;
 const { port, tokenPath, limitMs, together, cases } = JSON.parse(await text(process.stdin)) as Question;
 const token = readFileSync(tokenPath, "utf8").trim();
 
@@ -67,14 +70,24 @@ async function waitFor(done: (now: Detection["violations"]) => boolean): Promise
   }
 }
 
+/** What stands once nothing more is added: one tampering is found by several looks, one after the other. */
+async function settled(): Promise<Detection["violations"]> {
+  let last = await standing();
+  for (let round = 0; round < SETTLE_ROUNDS; round += 1) {
+    await sleep(SETTLE_MS);
+    const now = await standing();
+    if (now.length === last.length) return now;
+    last = now;
+  }
+  return last;
+}
+
 async function one({ id, tamper, restore }: Tampering): Promise<Detection> {
   const before = new Set((await standing()).map(keyOf));
   const isNew = (violation: Detection["violations"][number]) => !before.has(keyOf(violation));
   bash(tamper);
   const [detectedMs, now] = await waitFor((violations) => violations.some(isNew));
-  // What belongs together is found in one look or in the next.
-  await sleep(detectedMs < 0 ? 0 : 1500);
-  const violations = (detectedMs < 0 ? now : await standing()).filter(isNew);
+  const violations = detectedMs < 0 ? now.filter(isNew) : (await settled()).filter(isNew);
   bash(restore);
   const [clearedMs] = await waitFor((left) => !left.some(isNew));
   return { id, detectedMs, violations, clearedMs };

@@ -5,14 +5,15 @@ import { encodeRequest, parseResponse } from "./guest.ts";
 import { withoutControl } from "./serial.ts";
 import type { Scenario } from "./suite.ts";
 
-const scenario = (id: string, smoke?: true): Scenario => ({
+const scenario = (id: string, smoke?: true, long?: true): Scenario => ({
   id,
   title: id,
   needs: "host",
   run: async () => {},
   ...(smoke ? { smoke } : {}),
+  ...(long ? { long } : {}),
 });
-const all = [scenario("boot.first", true), scenario("boot.fork"), scenario("bootx.y")];
+const all = [scenario("boot.first", true), scenario("boot.fork", undefined, true), scenario("bootx.y")];
 
 const wrong = [
   { name: "an unknown option", argv: ["--relase", "x"] },
@@ -32,10 +33,12 @@ test("the tool root comes from the option or from the environment", () => {
 });
 
 test("--only takes a scenario or a whole group, never a part of a word", () => {
-  const ids = (only: string[], smoke = false): string[] => chooseScenarios(all, { only, smoke }).map(({ id }) => id);
+  const ids = (only: string[], smoke = false, short = false): string[] =>
+    chooseScenarios(all, { only, smoke, short }).map(({ id }) => id);
   expect(ids(["boot"])).toEqual(["boot.first", "boot.fork"]);
   expect(ids(["boot.fork"])).toEqual(["boot.fork"]);
   expect(ids([], true)).toEqual(["boot.first"]);
+  expect(ids([], false, true)).toEqual(["boot.first", "bootx.y"]);
   expect(() => ids(["boo"])).toThrow(expect.objectContaining({ code: "SUITE_USAGE" }));
 });
 

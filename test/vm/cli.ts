@@ -14,6 +14,7 @@ const HELP = `Options:
                    $XDG_DATA_HOME/secai/keys)
   --only ID        only this scenario, or those that begin with "ID."; may be repeated
   --smoke          the quick subset
+  --short          all but what takes minutes by itself
   --list           print the scenarios and stop
   --json FILE      results as JSON
   --junit FILE     results as JUnit XML
@@ -25,6 +26,7 @@ interface SuiteArguments {
   readonly keys: string;
   readonly only: readonly string[];
   readonly smoke: boolean;
+  readonly short: boolean;
   readonly list: boolean;
   readonly json: string | undefined;
   readonly junit: string | undefined;
@@ -82,7 +84,7 @@ export function parseSuiteArguments(argv: readonly string[], env: Readonly<Recor
       args: [...argv],
       options: {
         ...{ release: text, "tool-root": text, keys: text, json: text, junit: text },
-        ...{ only: { type: "string", multiple: true, default: [] }, smoke: flag, list: flag, keep: flag },
+        ...{ only: { type: "string", multiple: true, default: [] }, smoke: flag, short: flag, list: flag, keep: flag },
       },
     });
     const toolRoot = values["tool-root"] ?? env.SECAI_TOOL_ROOT ?? "";
@@ -91,6 +93,7 @@ export function parseSuiteArguments(argv: readonly string[], env: Readonly<Recor
       ...{ release: values.release ?? "", toolRoot, keys: values.keys ?? defaultKeyring(env), only: values.only ?? [] },
       ...{
         smoke: values.smoke === true,
+        short: values.short === true,
         list: values.list === true,
         keep: values.keep === true,
         json: values.json,
@@ -109,10 +112,12 @@ function defaultKeyring(env: Readonly<Record<string, string | undefined>>): stri
 /** @throws VmError SUITE_USAGE when nothing is left */
 export function chooseScenarios(
   all: readonly Scenario[],
-  { only, smoke }: Pick<SuiteArguments, "only" | "smoke">,
+  { only, smoke, short }: Pick<SuiteArguments, "only" | "smoke" | "short">,
 ): readonly Scenario[] {
   const wanted = (id: string): boolean => only.length === 0 || only.some((name) => id === name || id.startsWith(`${name}.`));
-  const chosen = all.filter((scenario) => wanted(scenario.id) && (!smoke || scenario.smoke === true));
+  const chosen = all
+    .filter(({ id }) => wanted(id))
+    .filter((scenario) => (!smoke || scenario.smoke === true) && (!short || scenario.long !== true));
   if (chosen.length === 0) throw new VmError("SUITE_USAGE", { expected: "a scenario that --list names", actual: only.join(" ") });
   return chosen;
 }

@@ -23,6 +23,8 @@ export interface Scenario {
   readonly needs: Needs;
   /** Part of the quick subset. */
   readonly smoke?: true;
+  /** Takes minutes by itself; not in the short run. */
+  readonly long?: true;
   readonly run: (test: Test) => Promise<void>;
 }
 
