@@ -35,9 +35,17 @@ function textOf(incident: Incident): Buffer {
 
 const [OPEN, CLOSE] = [Buffer.from("["), Buffer.from("]")];
 
-/** The JSON of a list, UTF-8, put together from the text of each, which is made once. */
+let last: { readonly incidents: readonly Incident[]; readonly bytes: Buffer } | undefined;
+
+/** The JSON of a list, UTF-8, put together from the text of each, which is made once. Whoever looks again at what has not changed gets the same bytes. */
 export function listBytes(incidents: readonly Incident[]): Uint8Array {
-  const parts = incidents.map(textOf);
-  const [first, ...others] = parts;
-  return Buffer.concat([OPEN, ...(first === undefined ? [] : [first.subarray(1)]), ...others, CLOSE]);
+  if (last !== undefined && isSame(last.incidents, incidents)) return last.bytes;
+  const [first, ...others] = incidents.map(textOf);
+  const bytes = Buffer.concat([OPEN, ...(first === undefined ? [] : [first.subarray(1)]), ...others, CLOSE]);
+  last = { incidents, bytes };
+  return bytes;
+}
+
+function isSame(one: readonly Incident[], other: readonly Incident[]): boolean {
+  return one.length === other.length && one.every((incident, index) => incident === other[index]);
 }
