@@ -212,15 +212,12 @@ test("webhooks go through the airlock for every outcome", async () => {
   await until(async () => (await service.get(id)).state === "contained");
   await ack(id);
   await reattest(id);
-  const events = await until(() => {
-    const sent = home.targets.airlock?.calls.filter(({ path }) => path === "/api/v1/webhook") ?? [];
-    return sent.length >= 3 ? sent : undefined;
-  });
-  expect(events.map(({ body }) => [body.destination, (body.body as { event: string }).event])).toEqual([
-    ["https://example.org/hook", "containment_failed"],
-    ["https://example.org/hook", "contained"],
-    ["https://example.org/hook", "recovered"],
-  ]);
+  const sent = () => (home.targets.airlock?.calls ?? []).flatMap(({ path, body }) => (path === "/api/v1/webhook" ? [body] : []));
+  const eventOf = ({ body }: Readonly<Record<string, unknown>>): string => (body as { event: string }).event;
+  await until(() => sent().some((each) => eventOf(each) === "recovered"));
+  // At least once: one whose message was queued right before the end may come a second time.
+  expect([...new Set(sent().map(eventOf))]).toEqual(["containment_failed", "contained", "recovered"]);
+  expect(new Set(sent().map(({ destination }) => destination))).toEqual(new Set(["https://example.org/hook"]));
 });
 
 test("the exported bundle verifies offline, with the end of the audit log and its head", async () => {
