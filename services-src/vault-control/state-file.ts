@@ -1,4 +1,4 @@
-import { chown, readFile } from "node:fs/promises";
+import { chmod, chown, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writeAtomic } from "@secai/kit/files";
 import type { Settings } from "./settings.ts";
@@ -19,6 +19,8 @@ export async function writeState(settings: Settings, state: VaultState, detail: 
 export async function writeForGroup(settings: Settings, path: string, text: string, group: string): Promise<void> {
   const gid = await groupId(settings, group);
   await writeAtomic(path, text, 0o640);
+  // Whatever the umask of whoever runs this.
+  await chmod(path, 0o640);
   if (gid !== undefined) await chown(path, process.getuid?.() ?? 0, gid);
 }
 

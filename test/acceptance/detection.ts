@@ -214,26 +214,28 @@ const bySweep: Scenario = {
 };
 
 export const detectionScenarios: readonly Scenario[] = [
-  ...cases.map(({ id, what, category, path }): Scenario => ({
-    id: `detect.${id}`,
-    title: `The integrity monitor tells at once when ${what}`,
-    needs: "fork",
-    async run(test) {
-      const found = (await detectionsOf(test)).find((detection) => detection.id === id);
-      if (found === undefined) throw new VmError("CHECK_FAILED", { expected: `an answer about ${id}`, actual: "none" });
-      test.measure("detectedMs", found.detectedMs);
-      test.measure("clearedMs", found.clearedMs);
-      expectEqual(found.error ?? "", "", "what went wrong in the machine");
-      const told = found.violations.map((one) => `${one.category} ${one.path} (${one.kind})`).join(", ");
-      expectTrue(
-        found.violations.some((one) => isLike(one.category, category) && isLike(one.path, path)),
-        `${category} ${path}`,
-        told || "nothing",
-      );
-      const limit = test.bench.accelerator === "kvm" ? NATIVE_MS : TCG_MS;
-      expectTrue(found.detectedMs >= 0 && found.detectedMs <= limit, `told of within ${limit} ms`, `${found.detectedMs} ms`);
-      expectTrue(found.clearedMs >= 0, "nothing of it stands once it is put back", told);
-    },
-  })),
+  ...cases.map(
+    ({ id, what, category, path }): Scenario => ({
+      id: `detect.${id}`,
+      title: `The integrity monitor tells at once when ${what}`,
+      needs: "fork",
+      async run(test) {
+        const found = (await detectionsOf(test)).find((detection) => detection.id === id);
+        if (found === undefined) throw new VmError("CHECK_FAILED", { expected: `an answer about ${id}`, actual: "none" });
+        test.measure("detectedMs", found.detectedMs);
+        test.measure("clearedMs", found.clearedMs);
+        expectEqual(found.error ?? "", "", "what went wrong in the machine");
+        const told = found.violations.map((one) => `${one.category} ${one.path} (${one.kind})`).join(", ");
+        expectTrue(
+          found.violations.some((one) => isLike(one.category, category) && isLike(one.path, path)),
+          `${category} ${path}`,
+          told || "nothing",
+        );
+        const limit = test.bench.accelerator === "kvm" ? NATIVE_MS : TCG_MS;
+        expectTrue(found.detectedMs >= 0 && found.detectedMs <= limit, `told of within ${limit} ms`, `${found.detectedMs} ms`);
+        expectTrue(found.clearedMs >= 0, "nothing of it stands once it is put back", told);
+      },
+    }),
+  ),
   bySweep,
 ];

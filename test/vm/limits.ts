@@ -8,7 +8,7 @@ const TCG_LIMITS = {
   /** Power on to the agent's greeting. */
   boot: 240_000,
   /** Greeting to `systemctl is-system-running` saying so. */
-  settle: 300_000,
+  settle: 480_000,
   /** A clean power off or the way down of a reboot. */
   shutdown: 120_000,
   /** A boot that fails in the initrd waits for the root device first (systemd's 90 s), then reboots. */
