@@ -60,6 +60,7 @@ export const storyScenarios: readonly Scenario[] = [
     id: "enforcement.story",
     title: "A policy is tampered with: found, recorded, contained, kept closed, recovered by ceremony, proven outside",
     needs: "fork",
+    long: true,
     async run(test) {
       const machine = await test.fork();
       const { settle } = test.bench.limits;

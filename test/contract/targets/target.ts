@@ -58,8 +58,9 @@ export async function startTarget(options: TargetOptions): Promise<Target> {
       wrong === undefined ? answer(options, holders, request, body) : { status: wrong, json: error("FAULT") };
     if (status < 300 && body !== undefined) calls.push({ path: request.url ?? "", body });
     if (status === 200 && options.statePath !== undefined) writeState(options.statePath, holders);
-    response.writeHead(status, { "Content-Type": "application/json" });
-    response.end(garbage ? "{" : JSON.stringify(json));
+    const text = garbage ? "{" : JSON.stringify(json);
+    response.writeHead(status, { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(text) });
+    response.end(text);
   });
   await listen(server, options.listen);
   const address = server.address();
