@@ -23,18 +23,28 @@ async function activeAt(machine: Machine, unit: string): Promise<number> {
   return Math.round(Number(await machine.succeeds(`systemctl show -P ActiveEnterTimestampMonotonic ${unit}`)) / 1000);
 }
 
-async function incidentOf(machine: Machine, name: string): Promise<Incident | undefined> {
-  const list = documentOf<Incident[]>(await askService(machine, "incident-recorder", { path: "/api/v1/incidents" }));
-  return list.find((incident) => incident.class === name);
+/** One tampering is one incident, or two where a slow machine finds the rest of it in a later look. */
+async function violations(machine: Machine): Promise<readonly Incident[]> {
+  return (await incidentsOf(machine)).filter((incident) => incident.class === "integrity_violation");
 }
 
-/** Waits until everything that containment asks for has a result. */
-async function waitForContainment(test: Test, machine: Machine): Promise<Incident> {
+/** Oldest first. */
+async function incidentsOf(machine: Machine): Promise<readonly Incident[]> {
+  const list = documentOf<Incident[]>(await askService(machine, "incident-recorder", { path: "/api/v1/incidents" }));
+  return list.sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+/** Waits until everything that containment asks for was done for every one of them. */
+async function waitForContainment(test: Test, machine: Machine): Promise<readonly [Incident, ...Incident[]]> {
   const until = Date.now() + test.bench.limits.settle;
   for (;;) {
-    const incident = await incidentOf(machine, "integrity_violation");
-    if (incident?.state === "contained") return incident;
-    expectTrue(Date.now() < until, "a contained incident", JSON.stringify(incident?.containment_results ?? null));
+    const [first, ...others] = await violations(machine);
+    if (first !== undefined && [first, ...others].every(({ state }) => state === "contained")) return [first, ...others];
+    expectTrue(
+      Date.now() < until,
+      "contained incidents",
+      JSON.stringify([first, ...others].map((one) => one?.containment_results)),
+    );
   }
 }
 
@@ -72,14 +82,16 @@ export const storyScenarios: readonly Scenario[] = [
 
       await startTargets(machine, test.bench.limits.command);
       const passphrase = await openVault(test, machine);
-      expectEqual(JSON.stringify((await incidentOf(machine, "integrity_violation")) ?? null), "null", "incidents before");
+      expectEqual((await violations(machine)).length, 0, "incidents before");
       const startedAt = Number(await machine.succeeds("date +%s%3N")) - (await uptimeOf(machine));
       const moment = (instant: string | undefined) => Date.parse(instant ?? "") - startedAt;
 
       const tamperedAt = await uptimeOf(machine);
       test.measure("tamperedAt", tamperedAt);
       await machine.succeeds(`cp ${POLICY} /run/p && echo '# more' >> /run/p && mount --bind /run/p ${POLICY}`);
-      const incident = await waitForContainment(test, machine);
+      const incidents = await waitForContainment(test, machine);
+      const [incident] = incidents;
+      const ids = incidents.map(({ id }) => id).join();
       const { latched_since } = documentOf<{ readonly latched_since: string }>(
         await askService(machine, "integrity-monitor", { path: "/api/v1/status" }),
       );
@@ -94,7 +106,7 @@ export const storyScenarios: readonly Scenario[] = [
       expectEqual(incident.containment_results.filter(({ success }) => !success).length, 0, "actions that failed");
 
       expectEqual(incident.latched, true, "latched");
-      expectEqual((await heldBy(machine, "airlock")).join(), incident.id, "what keeps the airlock closed");
+      expectEqual([...(await heldBy(machine, "airlock"))].sort().join(), ids, "what keeps the airlock closed");
       expectEqual((await machine.run(`findmnt ${VAULT}`)).stdout, "", "the vault's mount");
       expectMatch((await machine.run("vault-ctl status")).stdout, new RegExp(`locked\n.*${incident.id}`), "vault");
       expectMatch((await machine.run("vault-ctl unlock", { stdin: passphrase })).stderr, /VAULT_LATCHED/, "opening the vault");
@@ -110,19 +122,28 @@ export const storyScenarios: readonly Scenario[] = [
       expectTrue((await requirementOf(machine, incident.id))?.re_attested_at === undefined, "no new attestation", "one");
 
       await machine.succeeds(`umount ${POLICY}`);
-      const scan = { path: "/api/v1/scan", body: {} };
+      const scan = { path: "/api/v1/scan" };
       expectEqual(
         documentOf<{ violation_count: number }>(await askService(machine, "integrity-monitor", scan)).violation_count,
         0,
         "violations left",
       );
       const said = await machine.succeeds(recover, { timeoutMs: settle });
+      // The attestor's own is among them: it saw the covered policy when the recovery was tried too early.
+      const others = (await incidentsOf(machine)).filter(({ id }) => id !== incident.id);
+      expectTrue(
+        others.some((one) => one.class === "attestation_failure"),
+        "an incident of the attestor's",
+        "none",
+      );
+      for (const { id } of others)
+        await machine.succeeds(`secai recover ${id} --operator acceptance --yes`, { timeoutMs: settle });
       const requirement = await requirementOf(machine, incident.id);
       test.measure("reattestedAt", moment(requirement?.re_attested_at));
       expectMatch(said, /everything that was closed for it is open again/, "secai recover");
       expectEqual((await heldBy(machine, "airlock")).join(), "", "what keeps the airlock closed");
       await machine.succeeds("vault-ctl unlock", { stdin: passphrase, timeoutMs: settle });
-      await machine.succeeds(`secai incidents resolve ${incident.id} --yes`);
+      for (const { id } of [incident, ...others]) await machine.succeeds(`secai incidents resolve ${id} --yes`);
       await machine.succeeds("secai status", { timeoutMs: settle });
       const verify = await askService(machine, "runtime-attestor", { path: "/api/v1/verify" });
       expectEqual(documentOf<VerifyAnswer>(verify).state, "attested", "state");

@@ -28,12 +28,15 @@ export interface Question {
   readonly token?: string;
 }
 
+/** What is asked for without saying anything. */
+const BODILESS_POSTS = /\/(refresh|scan)$/;
+
 /** One request to a service, with its credential. Any status is an answer. */
 export async function askService(machine: Machine, service: ServiceName, { path, body, token }: Question): Promise<HttpResponse> {
   const { port, token: usual } = SERVICES[service];
   const authorization = `Bearer ${await credential(machine, token ?? usual)}`;
   const json = body === undefined ? {} : { "content-type": "application/json" };
-  const method = body === undefined && !path.endsWith("/refresh") ? "GET" : "POST";
+  const method = body === undefined && !BODILESS_POSTS.test(path) ? "GET" : "POST";
   const sent = body === undefined ? {} : { body: JSON.stringify(body) };
   return await http(machine, port, { method, path, headers: { authorization, ...json }, ...sent });
 }
