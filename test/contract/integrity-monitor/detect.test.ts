@@ -254,11 +254,11 @@ const tamperings: readonly Tampering[] = [
     state: "degraded",
   },
   {
-    name: "a statement is added to the attestation profile",
-    tamper: (at) => at.write("/var/lib/secure-ai/tpm-attestation/other.json", "{}\n"),
+    name: "the attestation profile is another",
+    tamper: (at) => at.write("/var/lib/secure-ai/tpm-attestation/profile.json", '{"other":1}\n'),
     category: "state_file",
-    path: "/var/lib/secure-ai/tpm-attestation/other.json",
-    kind: "unexpected",
+    path: "/var/lib/secure-ai/tpm-attestation/profile.json",
+    kind: "changed",
     state: "degraded",
   },
   {

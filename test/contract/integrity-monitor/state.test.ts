@@ -201,7 +201,7 @@ describe("the saved state", () => {
   test("an older baseline that is put back is no baseline: BASELINE_REPLAYED", async () => {
     const service = await looked();
     const old = readFileSync(home.baselinePath);
-    tree.write("/var/lib/secure-ai/tpm-attestation/more.json", "{}");
+    tree.write(PROFILE, '{"more":1}');
     expect((await service.call("POST", "/api/v1/rebaseline")).status).toBe(200);
     await service.end("SIGTERM");
     writeFileSync(home.baselinePath, old);
@@ -262,7 +262,7 @@ describe("taking a baseline", () => {
     tree.write("/proc/cmdline", `roothash=${"c".repeat(64)}\n`);
     tree.write(POLICY, "version: 1\n# of the next release\n");
     tree.write("/usr/lib/secure-ai/services/incident-recorder.mjs", "// new\n");
-    tree.write("/var/lib/secure-ai/tpm-attestation/next.json", "{}\n");
+    tree.write("/var/lib/secure-ai/keys/next.pub", "a key\n");
     tree.write("/var/lib/secure-ai/credentials/incident-read.token", "n".repeat(64), 0o600);
     const service = await looked();
     expect(await service.status()).toMatchObject({
