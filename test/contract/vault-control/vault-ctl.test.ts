@@ -106,7 +106,11 @@ describe("setup", () => {
     expect(status, err).toBe(0);
     expect(await readdir(bench.path("mount"))).toEqual(["contained-models", "models", "outputs", "user_docs"]);
     expect((await bench.control(["status"])).out).toBe("vault: locked\n");
-    expect((await bench.commands()).find((line) => line.startsWith("cryptsetup luksFormat"))).toContain("--pbkdf argon2id");
+    const commands = await bench.commands();
+    expect(commands.find((line) => line.startsWith("cryptsetup luksFormat"))).toContain("--pbkdf argon2id");
+    // A volume in a file needs the loop driver, which nothing else loads here.
+    expect(commands.indexOf("modprobe -- loop")).toBeLessThan(commands.findIndex((line) => line.startsWith("cryptsetup open")));
+    expect(commands).toContain("modprobe -- loop");
   });
 });
 
