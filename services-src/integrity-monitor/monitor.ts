@@ -32,6 +32,9 @@ import { createWatcher, noWatcher } from "./watch.ts";
 
 /** What the kernel tells by no event is asked this often, in ms. */
 const POLL_MS = 1_000;
+/** A look that takes long is followed by ten times as long without one: a slow machine has other work, too. */
+const POLL_REST = 10;
+const MAX_POLL_MS = 10_000;
 /** The same loss of events is recorded again after this long, in ms. */
 const LOSS_RECORD_MS = 600_000;
 /** How long an operator's request waits for files that are still being read, in ms. */
@@ -281,12 +284,14 @@ export async function startMonitor(parts: MonitorParts): Promise<Monitor> {
     sweep();
     sweepTimer = setTimeout(onSweepTime, intervalMs());
   }
-  const poll = setInterval(() => {
+  let pollTimer = setTimeout(onPollTime, POLL_MS);
+  function onPollTime(): void {
+    pollTimer = setTimeout(onPollTime, Math.min(MAX_POLL_MS, Math.max(POLL_MS, POLL_REST * scanner.lastDurationMs())));
     if (!parts.events) return;
     const events = watcher.takeCount();
     if (events > watcher.lossLimit) onLoss(`${events} events at once`);
     scanner.mark(["mounts", "modules", "listeners"]);
-  }, POLL_MS);
+  }
 
   scanner.mark(areas);
 
@@ -377,7 +382,7 @@ export async function startMonitor(parts: MonitorParts): Promise<Monitor> {
     },
     async stop() {
       clearTimeout(sweepTimer);
-      clearInterval(poll);
+      clearTimeout(pollTimer);
       nft.close();
       await Promise.all([scanner.stop(), rehash.stop()]);
       watcher.close();
