@@ -56,6 +56,7 @@ export const enforcementScenarios: readonly Scenario[] = [
     id: "enforcement.gate-order",
     title: "Attestor, then gate, then everything else",
     needs: "shared",
+    smoke: true,
     async run(test) {
       const machine = await test.shared();
       const attestor = await activeSince(machine, unitOf("runtime-attestor"));
@@ -112,6 +113,7 @@ export const enforcementScenarios: readonly Scenario[] = [
     id: "enforcement.no-gpu",
     title: "A machine without a GPU says so, and not that it is healthy",
     needs: "shared",
+    smoke: true,
     async run(test) {
       const question = { path: "/v1/attest-state", token: "gpu-attest-state.token" };
       const state = documentOf<GpuAttestState>(await askService(await test.shared(), "gpu-integrity-watch", question));
