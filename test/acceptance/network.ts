@@ -2,6 +2,7 @@ import { createConnection } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { attempts, bringRawSender, prepareNetwork, strayPackets } from "../vm/egress.ts";
 import { expectEqual, expectMatch, expectNone } from "../vm/expect.ts";
+import { SERVICES } from "../vm/services.ts";
 import type { Scenario } from "../vm/suite.ts";
 
 /** Whether a byte ever comes back through a forwarded port; QEMU itself accepts the connection in any case. */
@@ -74,9 +75,14 @@ export const networkScenarios: readonly Scenario[] = [
     async run(test) {
       const machine = await test.shared();
       const sockets = (await machine.succeeds("ss -H -l -n -t -u -o | awk '{print $1, $5}'")).trim().split("\n");
+      const documented = new Set(Object.values(SERVICES).map(({ port }) => `tcp 127.0.0.1:${port}`));
       expectNone(
-        sockets.filter((line) => line !== "" && line !== "tcp 127.0.0.1:8500" && !/^udp \S+%?\S*:68$/.test(line)),
+        sockets.filter((line) => line !== "" && !documented.has(line) && !/^udp \S+%?\S*:68$/.test(line)),
         "listening sockets",
+      );
+      expectNone(
+        [...documented].filter((line) => !sockets.includes(line)),
+        "documented services that do not listen",
       );
       expectNone(
         await machine.succeeds("ss -H -l -n --raw; ss -H -l -n --sctp 2>/dev/null; ss -H -l -n --vsock"),
