@@ -5,7 +5,7 @@ import { toolCommand } from "@secai/pipelines/engine/sandbox";
 import { bundleStep } from "@secai/pipelines/steps/bundle";
 import { top } from "../../../scripts/house/tree.ts";
 
-const LIMIT_MS = 300_000;
+const LIMIT_MS = 500_000;
 const workspaces = {
   "@secai/verify": "attest/verify",
   "@secai/formats": "attest/formats",
