@@ -13,6 +13,7 @@ import { policyEngineScenarios } from "./policy-engine.ts";
 import { restartScenarios } from "./restart.ts";
 import { storageScenarios } from "./storage.ts";
 import { storyScenarios } from "./story.ts";
+import { updateScenarios } from "./update.ts";
 
 await suiteMain("acceptance", [
   ...bootScenarios,
@@ -25,6 +26,7 @@ await suiteMain("acceptance", [
   ...gpuScenarios,
   ...policyEngineScenarios,
   ...enforcementScenarios,
+  ...updateScenarios,
   ...detectionScenarios,
   ...storyScenarios,
   ...restartScenarios,

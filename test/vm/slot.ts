@@ -1,5 +1,6 @@
 import { mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
+import { parseSha256, type Sha256 } from "../../attest/formats/digest.ts";
 import { EXTENSION_PARTITION_TYPE } from "../../attest/formats/extensions.ts";
 import type { Bench } from "./bench.ts";
 import type { RawDisk } from "./disk.ts";
@@ -18,29 +19,56 @@ export interface Update {
   readonly pcrPolicy: UkiChange["pcrPolicy"];
 }
 
+/** An update as it is handed out: what goes into the slot, and the kernel image for it. */
+export interface BuiltUpdate {
+  readonly rootHash: Sha256;
+  /** The signed kernel image. */
+  readonly ukiPath: string;
+  readonly dataPath: string;
+  readonly hashPath: string;
+  readonly tries: number;
+}
+
+/** Builds an update from a disk and installs it into that disk's slot B. @throws VmError */
+export async function installUpdate(bench: Bench, disk: RawDisk, uki: Uint8Array, update: Update, name: string): Promise<void> {
+  await placeUpdate(bench, disk, await buildUpdate(bench, disk, uki, update, name));
+}
+
 /**
- * Installs an update into slot B of a disk whose machine is off: the same root with another hash tree (two slots must never hold one
- * image, their partition UUIDs would be the same), and a kernel image for it, signed with the test key.
+ * The same root as in slot A of a disk whose machine is off, with another hash tree (two slots must never hold one image, their partition
+ * UUIDs would be the same), and a kernel image for it, signed with the test key. The disk stays as it is.
  * @throws VmError
  */
-export async function installUpdate(bench: Bench, disk: RawDisk, uki: Uint8Array, update: Update, name: string): Promise<void> {
+export async function buildUpdate(
+  bench: Bench,
+  disk: RawDisk,
+  uki: Uint8Array,
+  update: Update,
+  name: string,
+): Promise<BuiltUpdate> {
   const dir = join(bench.dir, name);
   await mkdir(dir);
   const [dataA] = pair(disk, (label) => /^root_[^_]+$/.test(label));
-  const [dataB, hashB] = emptySlot(disk);
   await copyRange(disk.path, dataA.offset, join(dir, "data"), 0, dataA.size);
   const rootHash = await formatVerity(bench, dir);
-  await copyRange(join(dir, "data"), 0, disk.path, dataB.offset, dataB.size);
-  await copyRange(join(dir, "hash"), 0, disk.path, hashB.offset, hashB.size);
-  await identify(bench, disk, dataB.number, `root_${UPDATE_VERSION}`, rootHash.slice(0, 32));
-  await identify(bench, disk, hashB.number, `root_${UPDATE_VERSION}_verity`, rootHash.slice(32));
   const change: UkiChange = {
     commandLine: (old) => `${old.replace(/roothash=[0-9a-f]{64}/, `roothash=${rootHash}`)} ${update.extraArguments}`.trim(),
     osRelease: (old) => old.replace(/^IMAGE_VERSION=.*$/m, `IMAGE_VERSION=${UPDATE_VERSION}`),
     pcrPolicy: update.pcrPolicy,
   };
-  const image = await rebuildUki(bench.tools, dir, uki, change, bench.testKey);
-  await disk.putEsp(image, `/EFI/Linux/secai_${UPDATE_VERSION}+${update.tries}.efi`);
+  const ukiPath = await rebuildUki(bench.tools, dir, uki, change, bench.testKey);
+  return { rootHash, ukiPath, dataPath: join(dir, "data"), hashPath: join(dir, "hash"), tries: update.tries };
+}
+
+/** Installs an update into slot B of a disk whose machine is off. @throws VmError */
+export async function placeUpdate(bench: Bench, disk: RawDisk, update: BuiltUpdate): Promise<void> {
+  const { rootHash, ukiPath, dataPath, hashPath, tries } = update;
+  const [data, hash] = emptySlot(disk);
+  await copyRange(dataPath, 0, disk.path, data.offset, data.size);
+  await copyRange(hashPath, 0, disk.path, hash.offset, hash.size);
+  await identify(bench, disk, data.number, `root_${UPDATE_VERSION}`, rootHash.slice(0, 32));
+  await identify(bench, disk, hash.number, `root_${UPDATE_VERSION}_verity`, rootHash.slice(32));
+  await disk.putEsp(ukiPath, `/EFI/Linux/secai_${UPDATE_VERSION}+${tries}.efi`);
 }
 
 function pair(disk: RawDisk, test: (label: string, partition: Partition) => boolean): [Partition, ...Partition[]] {
@@ -60,7 +88,7 @@ export function emptySlot(disk: RawDisk): [Partition, Partition] {
   return [data, hash];
 }
 
-async function formatVerity(bench: Bench, dir: string): Promise<string> {
+async function formatVerity(bench: Bench, dir: string): Promise<Sha256> {
   const { stdout } = await bench.tools.run(
     [
       "veritysetup",
@@ -75,7 +103,7 @@ async function formatVerity(bench: Bench, dir: string): Promise<string> {
   const hash = /^Root hash:\s+([0-9a-f]{64})$/m.exec(stdout.toString("utf8"))?.[1];
   if (hash === undefined)
     throw new VmError("HARNESS_PROTOCOL", { expected: "a root hash from veritysetup", actual: stdout.toString("utf8") });
-  return hash;
+  return parseSha256(hash);
 }
 
 /** systemd finds verity partitions by the halves of the root hash (Discoverable Partitions Specification). */
