@@ -62,7 +62,7 @@ export const integrityStatus = loose("integrity status", IntegrityStatus);
 
 export const integrityScan = loose(
   "integrity scan",
-  Type.Object({ state: Text, violation_count: Count, violations: Violations }, some),
+  Type.Object({ state: Text, violation_count: Count, violations_sha256: Text, violations: Violations }, some),
 );
 
 export const integrityRebaseline = loose(

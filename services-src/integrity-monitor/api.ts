@@ -2,7 +2,7 @@ import { Count, closed, Digest, Instant, oneOf } from "@secai/kit/api/common";
 import { containmentAnswer, releaseRequest } from "@secai/kit/api/containment";
 import type { Endpoint } from "@secai/kit/route";
 import { shape } from "@secai/kit/schema";
-import { Type } from "@sinclair/typebox";
+import { type Static, Type } from "@sinclair/typebox";
 import { Baseline, ViolationShape } from "./baseline.ts";
 import { integrityStates, MAX_KEPT } from "./state.ts";
 
@@ -56,7 +56,27 @@ export const statusAnswer = shape(
   ),
 );
 export const verifyAnswer = shape("integrity verdict", Type.Object({ trusted: Type.Boolean(), state: State }, closed));
-export const scanAnswer = shape("scan", Type.Object({ state: State, violation_count: Count, violations: Violations }, closed));
+export const scanAnswer = shape(
+  "scan",
+  Type.Object(
+    {
+      state: State,
+      violation_count: Count,
+      /** Of all of them, also of those that are too many to be shown: what a rebaseline names. */
+      violations_sha256: Digest,
+      violations: Violations,
+    },
+    closed,
+  ),
+);
+const RebaselineRequest = Type.Object(
+  {
+    /** violations_sha256 of a scan: these violations are accepted, and no others that came since. */
+    accept_digest: Digest,
+  },
+  closed,
+);
+export type RebaselineRequest = Static<typeof RebaselineRequest>;
 const rebaselineAnswer = shape(
   "rebaseline",
   Type.Object({ status: Type.Literal("rebaselined"), state: State, baseline: BaselineSummary }, closed),
@@ -110,6 +130,7 @@ export const endpoints = {
     path: "/api/v1/rebaseline",
     summary: "Takes this machine's own files into the baseline as they are. Nothing of the release, and the latch stays.",
     access: ["rebaseline"],
+    request: shape("rebaseline request", RebaselineRequest),
     response: rebaselineAnswer,
     errors: { REBASELINE_REFUSED: 409, AUDIT_UNAVAILABLE: 503 },
   },

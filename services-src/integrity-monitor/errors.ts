@@ -58,8 +58,9 @@ export const monitorErrors = {
   },
   REBASELINE_REFUSED: {
     exit: 1,
-    meaning: "Something that belongs to the release is not as the release has it, so nothing is taken for good.",
-    fix: "Restore what /api/v1/status lists; a changed release is never taken into a baseline.",
+    meaning:
+      "Something of the release is not as the release has it, or what stands is not what was accepted, so nothing is taken for good.",
+    fix: "Look again; restore what /api/v1/status lists. A changed release is never taken into a baseline.",
   },
   RELEASE_REFUSED: {
     exit: 1,

@@ -5,13 +5,13 @@ import type { Metrics } from "@secai/kit/metrics";
 import type { Outbox } from "@secai/kit/outbox";
 import type { Report } from "@secai/kit/reporting";
 import { type Exchange, type Reply, type Route, route } from "@secai/kit/route";
-import { endpoints } from "./api.ts";
+import { endpoints, type RebaselineRequest } from "./api.ts";
 import type { Baseline } from "./baseline.ts";
 import { MonitorError, monitorErrors } from "./errors.ts";
 import type { Monitor } from "./monitor.ts";
 import { integrityStates, MAX_KEPT } from "./state.ts";
 import { baselineDigest } from "./take-baseline.ts";
-import { sortViolations, type Violation } from "./violation.ts";
+import { digestOf, sortViolations, type Violation } from "./violation.ts";
 
 export interface RouteParts {
   readonly monitor: Monitor;
@@ -35,11 +35,12 @@ export function monitorRoutes(parts: RouteParts): readonly Route[] {
     route(endpoints.scan, async () => {
       await monitor.scan();
       const { state, violations } = monitor.status();
-      return ok({ state, violation_count: violations.length, violations: shown(violations) });
+      const violations_sha256 = digestOf(violations);
+      return ok({ state, violation_count: violations.length, violations_sha256, violations: shown(violations) });
     }),
-    route(endpoints.rebaseline, (_body, exchange) =>
+    route(endpoints.rebaseline, ({ accept_digest }: RebaselineRequest, exchange) =>
       orRefusal(exchange, async () => {
-        const baseline = await monitor.rebaseline(exchange.requestId);
+        const baseline = await monitor.rebaseline(accept_digest, exchange.requestId);
         return { status: "rebaselined", state: monitor.status().state, baseline: summaryOf(baseline) };
       }),
     ),

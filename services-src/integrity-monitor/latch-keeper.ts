@@ -1,5 +1,5 @@
 import type { AuditLog } from "@secai/kit/audit";
-import { canonicalJson, sha256 } from "@secai/kit/digest";
+import { canonicalJson } from "@secai/kit/digest";
 import { errorFields, type Log } from "@secai/kit/log";
 import type { Outbox } from "@secai/kit/outbox";
 import type { Report } from "@secai/kit/reporting";
@@ -9,7 +9,7 @@ import { createQueue } from "./queue.ts";
 import { buildReport } from "./report.ts";
 import type { SignedFile } from "./signed-file.ts";
 import { type Latch, latchAfter, latchReported, openLatch } from "./state.ts";
-import { actions, fingerprintOf, sortViolations, type Violation, violationKey } from "./violation.ts";
+import { actions, digestOf, fingerprintOf, sortViolations, type Violation, violationKey } from "./violation.ts";
 
 /** Violations of one look that get an audit record of their own; the rest is in the summary's count and digest. */
 const MAX_RECORDED = 50;
@@ -85,7 +85,7 @@ export function createLatchKeeper({ file, audit, reporter, clock, log, initial }
       standing: all.length,
       fresh: fresh.length,
       gone: gone.length,
-      violations_sha256: sha256(canonicalJson(all.map((one) => ({ ...one })))),
+      violations_sha256: digestOf(all),
     });
     recorded = current;
   }

@@ -27,7 +27,7 @@ import { createScanner } from "./scanner.ts";
 import type { SignedFile } from "./signed-file.ts";
 import { type IntegrityState, judge, type Latch, openLatch, worse } from "./state.ts";
 import { baselineDigest, type Occasion, takeBaseline } from "./take-baseline.ts";
-import { type Violation, violationKey } from "./violation.ts";
+import { digestOf, type Violation, violationKey } from "./violation.ts";
 import { createWatcher, noWatcher } from "./watch.ts";
 
 /** What the kernel tells by no event is asked this often, in ms. */
@@ -84,8 +84,8 @@ export interface Monitor {
   status(): MonitorStatus;
   /** Looks at everything now. */
   scan(): Promise<void>;
-  /** @throws MonitorError REBASELINE_REFUSED */
-  rebaseline(requestId: string): Promise<Baseline>;
+  /** Accepts what stands, if its digest is this one. @throws MonitorError REBASELINE_REFUSED */
+  rebaseline(acceptDigest: string, requestId: string): Promise<Baseline>;
   /** @throws MonitorError RELEASE_REFUSED, MONITOR_SCANNING */
   release(incidentId: string, binding: string, requestId: string): Promise<void>;
   /** Digest of the policy that is in force now. @throws what is wrong with the policy; MonitorError MONITOR_POLICY while its file is not the release's */
@@ -310,8 +310,11 @@ export async function startMonitor(parts: MonitorParts): Promise<Monitor> {
     return scanner.standingIn("files").includes(one) && own !== undefined && categoryOf(one.path, policy.sealed) === undefined;
   };
 
-  async function rebaseline(requestId: string): Promise<Baseline> {
+  async function rebaseline(acceptDigest: string, requestId: string): Promise<Baseline> {
     await scan();
+    const seen = digestOf(scanner.standing());
+    if (seen !== acceptDigest)
+      throw new MonitorError("REBASELINE_REFUSED", { expected: `violations ${acceptDigest}`, actual: seen });
     const [first] = scanner.standing().filter((one) => !isOfMachine(one));
     if (first !== undefined || baseline === undefined) {
       const actual = first?.path ?? "no baseline";
@@ -372,7 +375,7 @@ export async function startMonitor(parts: MonitorParts): Promise<Monitor> {
       };
     },
     scan,
-    rebaseline: (requestId) => alone(() => rebaseline(requestId)),
+    rebaseline: (acceptDigest, requestId) => alone(() => rebaseline(acceptDigest, requestId)),
     release: (incidentId, binding, requestId) =>
       alone(() => release({ incident_id: incidentId, binding, request_id: requestId })),
     reload: (requestId) => alone(() => reload(requestId)),

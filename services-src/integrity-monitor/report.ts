@@ -1,8 +1,7 @@
 import type { Evidence } from "@secai/kit/api/incidents";
-import { canonicalJson, sha256 } from "@secai/kit/digest";
 import type { Report } from "@secai/kit/reporting";
 import type { IntegrityState } from "./state.ts";
-import { actions, fingerprintOf, sortViolations, type Violation } from "./violation.ts";
+import { actions, digestOf, fingerprintOf, sortViolations, type Violation } from "./violation.ts";
 
 /** Violations that a report names; the others are in its count and digest. */
 const MAX_NAMED = 50;
@@ -39,7 +38,7 @@ export function buildReport(
         state,
         violation_count: sorted.length,
         scan_count: scanCount,
-        violations_sha256: sha256(canonicalJson(sorted.map((one) => ({ ...one })))),
+        violations_sha256: digestOf(sorted),
         ...(model?.model === undefined ? {} : { model_path: model.path, model_name: model.model }),
       },
       sorted.slice(0, MAX_NAMED),

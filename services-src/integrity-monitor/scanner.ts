@@ -20,7 +20,7 @@ export interface ScannerParts {
   onError(area: Area | "round", error: unknown): void;
 }
 
-/** Looks at areas one after the other, never two at a time; what becomes due meanwhile shares the next round. */
+/** Looks at areas one after the other, never two at a time; what becomes due behind the look shares the next round. */
 export interface Scanner {
   /** These areas should be looked at soon. */
   mark(areas: readonly Area[]): void;
@@ -43,7 +43,7 @@ export function createScanner({ clock, look, settle, follow, onError }: ScannerP
   const failures = new Map<Area, number>();
   const timers = new Set<NodeJS.Timeout>();
   let areasByFolder = new Map<string, Area[]>();
-  let due = new Set<Area>();
+  const due = new Set<Area>();
   let waiters: (() => void)[] = [];
   let running: Promise<void> | undefined;
   let [stopped, scanCount, lastDurationMs] = [false, 0, 0];
@@ -70,14 +70,13 @@ export function createScanner({ clock, look, settle, follow, onError }: ScannerP
   }
 
   async function round(): Promise<void> {
-    const taken = areas.filter((area) => due.has(area));
-    const full = taken.length === areas.length;
+    const full = areas.every((area) => due.has(area));
     const waiting = full ? waiters : [];
     if (full) waiters = [];
-    due = new Set();
     const started = clock.monotonicMs();
     const noticed: Violation[] = [];
-    for (const area of taken) noticed.push(...(await lookAt(area)));
+    // What one look asks of a later one is of the same round: one tampering is one set of violations, and one report.
+    for (const area of areas) if (due.delete(area)) noticed.push(...(await lookAt(area)));
     followAll();
     if (full) scanCount += 1;
     await settle(standing(), noticed);

@@ -1,4 +1,4 @@
-import { sha256 } from "@secai/kit/digest";
+import { canonicalJson, sha256 } from "@secai/kit/digest";
 
 /** What is watched, by what it means when it changes. */
 export const categories = [
@@ -95,6 +95,11 @@ export const violationKey = ({ category, path }: Pick<Violation, "category" | "p
 export function sortViolations(violations: readonly Violation[]): readonly Violation[] {
   const byKey = new Map(violations.map((one) => [violationKey(one), one]));
   return [...byKey.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, one]) => one);
+}
+
+/** SHA-256 of the canonical JSON of these violations, sorted: of all that is known of them. */
+export function digestOf(violations: readonly Violation[]): string {
+  return sha256(canonicalJson(sortViolations(violations).map((one) => ({ ...one }))));
 }
 
 /** SHA-256 over category NUL path NUL of each violation, sorted: names one standing set of faults. */

@@ -1,14 +1,17 @@
 import { ask } from "@secai/kit/client";
 import type { Exit, Invocation } from "../command.ts";
+import { CliError } from "../errors.ts";
 import { isPerhapsOwn, sentence } from "../violations.ts";
 import { integrityRebaseline, integrityScan } from "../wire.ts";
 
 const LIMITS = { timeoutMs: 60_000, maxAnswerBytes: 8 << 20 } as const;
 
-/** Looks anew first, so that whoever accepts has seen what stands. */
+/** Looks anew first. What is accepted is named by the digest that the dry run printed: nothing that came since. */
 export async function accept({ machine, out, flags }: Invocation): Promise<Exit> {
+  if (flags.yes && !/^[0-9a-f]{64}$/.test(flags.accept ?? ""))
+    throw new CliError("CLI_USAGE", { expected: "--accept DIGEST, as the dry run prints it", actual: flags.accept ?? "none" });
   const look = { method: "POST", path: "/api/v1/scan", response: integrityScan, ...LIMITS } as const;
-  const { violations, violation_count } = await ask(await machine.peer("integrity-monitor", "monitor"), look);
+  const { violations, violation_count, violations_sha256 } = await ask(await machine.peer("integrity-monitor", "monitor"), look);
   if (violation_count === 0) {
     out.line("nothing is wrong, so there is nothing to accept");
     out.value({ status: "nothing_to_accept" });
@@ -22,11 +25,13 @@ export async function accept({ machine, out, flags }: Invocation): Promise<Exit>
   for (const violation of others) out.line(`  ${sentence(violation)}`);
   if (violation_count > violations.length) out.line(`and ${violation_count - violations.length} more`);
   if (!flags.yes) {
-    out.line("nothing was accepted. Repeat with --yes if you know why each of these is so.");
-    out.value({ dry_run: true, would_accept: own, never_accepted: others, violation_count });
+    out.line("nothing was accepted. If you know why each of these is so:");
+    out.line(`  secai baseline accept --accept ${violations_sha256} --yes`);
+    out.value({ dry_run: true, would_accept: own, never_accepted: others, violation_count, violations_sha256 });
     return others.length > 0 ? 1 : 0;
   }
-  const order = { method: "POST", path: "/api/v1/rebaseline", response: integrityRebaseline, ...LIMITS } as const;
+  const body = { accept_digest: flags.accept };
+  const order = { method: "POST", path: "/api/v1/rebaseline", body, response: integrityRebaseline, ...LIMITS } as const;
   const answer = await ask(await machine.peer("integrity-monitor", "rebaseline"), order);
   const { generation, sha256 } = answer.baseline;
   out.line(`accepted: baseline ${generation}, sha256 ${sha256}`);

@@ -135,11 +135,11 @@ export const baselineCommand: Command = {
   summary: "what this machine is held to, and whether it is so",
   help: `secai baseline [show]                                            which baselines hold, what is wrong, what is latched
 secai baseline verify                                            looks at everything now
-secai baseline accept --yes                                      takes this machine's own files as they are
+secai baseline accept [--accept DIGEST --yes]                    takes this machine's own files as they are
 secai baseline capture-gpu [--replace] [--accept DIGEST] --yes   takes the GPU, its driver and the models as they should be
 
-Exit status of verify: 0 as it should be, 1 not, 3 a service does not answer. Without --yes capture-gpu only counts, and prints the digest that
---accept names; accept only says what it would take. It is for what you did yourself (an enrolment, a key): nothing of the release is ever
+Exit status of verify: 0 as it should be, 1 not, 3 a service does not answer. Without --yes accept only says what it would take, and capture-gpu what
+it counts; both print the digest that --accept names, so that nothing is taken that came since. accept is for what you did yourself (an enrolment, a key): nothing of the release is ever
 accepted, and the latch stays until the recovery.
 
   secai baseline verify

@@ -12,6 +12,7 @@ beforeEach(async () => {
 });
 afterEach(() => bench.remove());
 
+const DIGEST = "d".repeat(64);
 const found = { category: "policy_file", path: "/etc/x", kind: "changed", expected: "a", actual: "b" };
 const own = { ...found, category: "state_file", path: "/var/x" };
 const line = "category=policy_file path=/etc/x kind=changed expected=a actual=b";
@@ -19,7 +20,7 @@ const line = "category=policy_file path=/etc/x kind=changed expected=a actual=b"
 describe("baseline", () => {
   test("verify says what is not as it should be", async () => {
     bench.answers["POST /api/v1/scan"] = {
-      json: { state: "degraded", violation_count: 1, violations: [found] },
+      json: { state: "degraded", violation_count: 1, violations_sha256: DIGEST, violations: [found] },
     };
     bench.answers["POST /v1/check"] = { json: { verdict: "no_device", probes: [] } };
     const { status, out } = await bench.secai("baseline verify");
@@ -76,9 +77,16 @@ describe("baseline show", () => {
   });
 });
 
+/** Accepts what a dry run shows. */
+async function accepted(secai: (...words: readonly string[]) => Promise<Ended>): Promise<Ended> {
+  const dry = JSON.parse((await secai("baseline", "accept", "--json")).out) as { readonly violations_sha256?: string };
+  return secai("baseline", "accept", "--accept", dry.violations_sha256 ?? DIGEST, "--yes");
+}
+
 describe("baseline accept", () => {
   const scanSays = (...violations: readonly object[]): void => {
-    const json = { state: violations.length === 0 ? "trusted" : "degraded", violation_count: violations.length, violations };
+    const state = violations.length === 0 ? "trusted" : "degraded";
+    const json = { state, violation_count: violations.length, violations_sha256: DIGEST, violations };
     bench.answers["POST /api/v1/scan"] = { json };
   };
   const asked = () => bench.asked.map(({ request, scope }) => `${request} ${scope}`);
@@ -86,6 +94,7 @@ describe("baseline accept", () => {
     scanSays(own);
     const { status, out } = await bench.secai("baseline accept");
     expect([status, out.includes("path=/var/x"), out.includes("nothing was accepted")]).toEqual([0, true, true]);
+    expect(out).toContain(`secai baseline accept --accept ${DIGEST} --yes`);
     expect(asked()).toEqual(["POST /api/v1/scan monitor"]);
   });
   test("what is the release's is told apart, and exit 1", async () => {
@@ -100,9 +109,22 @@ describe("baseline accept", () => {
   });
   test("with nothing wrong nothing is signed", async () => {
     scanSays();
-    const { status, out } = await bench.secai("baseline accept --yes");
+    const { status, out } = await bench.secai(`baseline accept --accept ${DIGEST} --yes`);
     expect([status, out]).toEqual([0, "nothing is wrong, so there is nothing to accept\n"]);
     expect(asked()).toEqual(["POST /api/v1/scan monitor"]);
+  });
+  test("--yes alone accepts nothing: it names nothing", async () => {
+    scanSays(own);
+    const { status, err } = await bench.secai("baseline accept --yes");
+    expect([status, err.includes("CLI_USAGE"), asked()]).toEqual([2, true, []]);
+  });
+  test("what is accepted is what the dry run named", async () => {
+    scanSays(own);
+    bench.answers["POST /api/v1/rebaseline"] = {
+      json: { status: "rebaselined", state: "trusted", baseline: { created_at: "x", sha256: DIGEST, entries: 1, generation: 2 } },
+    };
+    expect((await accepted((...words) => bench.secai(words.join(" ")))).status).toBe(0);
+    expect(bench.asked.at(-1)).toMatchObject({ request: "POST /api/v1/rebaseline", json: { accept_digest: DIGEST } });
   });
   test("a refusal names what to do", async () => {
     scanSays(found);
@@ -110,12 +132,12 @@ describe("baseline accept", () => {
       status: 409,
       json: { code: "REBASELINE_REFUSED", message: "no", requestId: "x" },
     };
-    const { status, err } = await bench.secai("baseline accept --yes");
+    const { status, err } = await bench.secai(`baseline accept --accept ${DIGEST} --yes`);
     expect([status, /409 REBASELINE_REFUSED\n {2}next: secai baseline verify/.test(err)]).toEqual([1, true]);
   });
   test("a monitor that is down", async () => {
     await bench.down("integrity-monitor");
-    expect(await bench.secai("baseline accept --yes")).toMatchObject({
+    expect(await bench.secai(`baseline accept --accept ${DIGEST} --yes`)).toMatchObject({
       status: 3,
       err: expect.stringContaining("PEER_UNREACHABLE") as string,
     });
@@ -151,12 +173,12 @@ describe("with a monitor that runs", () => {
     tree.write(PROFILE, '{"version":2}\n');
     const shown = await secai("baseline", "accept");
     expect([shown.status, shown.out.includes(`path=${PROFILE} kind=changed`)], shown.err).toEqual([0, true]);
-    const accepted = await secai("baseline", "accept", "--yes");
-    expect(accepted.status, accepted.err).toBe(0);
-    expect(accepted.out).toMatch(/^accepted: baseline 2, sha256 [0-9a-f]{64}$/m);
-    expect(accepted.out).toContain("the monitor stays degraded until the recovery. next: secai recover");
+    const answer = await accepted(secai);
+    expect(answer.status, answer.err).toBe(0);
+    expect(answer.out).toMatch(/^accepted: baseline 2, sha256 [0-9a-f]{64}$/m);
+    expect(answer.out).toContain("the monitor stays degraded until the recovery. next: secai recover");
     expect(await service.status()).toMatchObject({ state: "degraded", violation_count: 0, baseline: { generation: 2 } });
-    expect((await secai("baseline", "accept", "--yes")).out).toContain("nothing to accept");
+    expect((await accepted(secai)).out).toContain("nothing to accept");
     expect(home.auditRecords()).toContainEqual(
       expect.objectContaining({ type: "baseline_signed", data: expect.objectContaining({ occasion: "rebaseline" }) }),
     );
@@ -164,10 +186,10 @@ describe("with a monitor that runs", () => {
 
   test("a file that was not there before, as an enrolment makes one, is accepted", async () => {
     await rm(tree.at(PROFILE));
-    expect((await secai("baseline", "accept", "--yes")).status).toBe(0);
+    expect((await accepted(secai)).status).toBe(0);
     tree.write(PROFILE, "{}\n");
-    const accepted = await secai("baseline", "accept", "--yes");
-    expect(accepted.out, accepted.err).toMatch(new RegExp(`path=${PROFILE} kind=unexpected[^]*^accepted: baseline 3`, "m"));
+    const answer = await accepted(secai);
+    expect(answer.out, answer.err).toMatch(new RegExp(`path=${PROFILE} kind=unexpected[^]*^accepted: baseline 3`, "m"));
     expect(await service.status()).toMatchObject({ violation_count: 0, baseline: { generation: 3 } });
   });
 
@@ -176,7 +198,7 @@ describe("with a monitor that runs", () => {
     tree.write("/etc/secure-ai/policy/policy.yaml", "version: 2\n");
     const shown = await secai("baseline", "accept");
     expect([shown.status, shown.out.includes("never accepted")]).toEqual([1, true]);
-    const refused = await secai("baseline", "accept", "--yes");
+    const refused = await accepted(secai);
     expect([refused.status, refused.err.includes("REBASELINE_REFUSED")]).toEqual([1, true]);
     expect(await service.status()).toMatchObject({ violation_count: 2, baseline: { generation: 1 } });
   });

@@ -99,7 +99,8 @@ function answerAsDocumented(): void {
   };
   answers["POST /api/v1/scan"] = () => {
     const violations = isAccepted ? [] : [own];
-    return { json: { state: isAccepted ? "trusted" : "degraded", violation_count: violations.length, violations } };
+    const state = isAccepted ? "trusted" : "degraded";
+    return { json: { state, violation_count: violations.length, violations_sha256: "0".repeat(64), violations } };
   };
   answers["POST /api/v1/rebaseline"] = () => {
     isAccepted = true;

@@ -1,11 +1,20 @@
 import { generateKeyPairSync } from "node:crypto";
 import { cpSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { canonicalJson, type JsonValue } from "@secai/kit/digest";
+import { canonicalJson, type JsonValue, sha256 } from "@secai/kit/digest";
 import { createSigner } from "@secai/kit/signing";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Recorder, startRecorder } from "./recorder.ts";
-import { createHome, type Home, type Options, refusedStart, type Scope, type Service, startService } from "./service.ts";
+import {
+  type Answer,
+  createHome,
+  type Home,
+  type Options,
+  refusedStart,
+  type Scope,
+  type Service,
+  startService,
+} from "./service.ts";
 import { createTree, mountLine, ruleset, setRuleset, type Tree } from "./tree.ts";
 
 let tree: Tree;
@@ -33,6 +42,12 @@ async function looked(options?: Options): Promise<Service> {
   const service = await start(options);
   await service.until("looked at", ({ scanned }) => scanned);
   return service;
+}
+
+/** Accepts what stands now. */
+async function rebaseline(service: Service): Promise<Answer> {
+  const { json } = await service.call("POST", "/api/v1/scan");
+  return service.call("POST", "/api/v1/rebaseline", { accept_digest: json.violations_sha256 });
 }
 
 const POLICY = "/etc/secure-ai/policy/policy.yaml";
@@ -202,7 +217,7 @@ describe("the saved state", () => {
     const service = await looked();
     const old = readFileSync(home.baselinePath);
     tree.write(PROFILE, '{"more":1}');
-    expect((await service.call("POST", "/api/v1/rebaseline")).status).toBe(200);
+    expect((await rebaseline(service)).status).toBe(200);
     await service.end("SIGTERM");
     writeFileSync(home.baselinePath, old);
     expect(await refusedStart(home)).toEqual({ status: 1, code: "BASELINE_REPLAYED" });
@@ -294,7 +309,7 @@ describe("rebaseline", () => {
     const service = await looked();
     tree.write(PROFILE, '{"enrolled":1}');
     await service.until("degraded", ({ state }) => state === "degraded");
-    const answer = await service.call("POST", "/api/v1/rebaseline");
+    const answer = await rebaseline(service);
     expect(answer).toMatchObject({
       status: 200,
       json: { status: "rebaselined", state: "degraded", baseline: { generation: 2 } },
@@ -303,6 +318,18 @@ describe("rebaseline", () => {
     expect((await service.call("POST", "/api/v1/release", RELEASE)).status).toBe(200);
     await service.end("SIGTERM");
     expect((await (await looked()).status()).state).toBe("trusted");
+  });
+
+  test("what changed since it was looked at is not accepted with the rest", async () => {
+    const service = await looked();
+    tree.write(PROFILE, '{"enrolled":1}');
+    const { json } = await service.call("POST", "/api/v1/scan");
+    tree.write(PROFILE, '{"enrolled":2}');
+    expect(await service.call("POST", "/api/v1/rebaseline", { accept_digest: json.violations_sha256 })).toMatchObject({
+      status: 409,
+      json: { code: "REBASELINE_REFUSED" },
+    });
+    expect((await service.status()).baseline).toMatchObject({ generation: 1 });
   });
 
   const refusals: readonly { name: string; change: () => void }[] = [
@@ -316,7 +343,7 @@ describe("rebaseline", () => {
     test(`is refused while ${name} is not as it should be`, async () => {
       const service = await looked();
       change();
-      expect(await service.call("POST", "/api/v1/rebaseline")).toMatchObject({
+      expect(await rebaseline(service)).toMatchObject({
         status: 409,
         json: { code: "REBASELINE_REFUSED" },
       });
@@ -398,7 +425,7 @@ describe("the interface", () => {
     { method: "GET", path: "/metrics", scopes: ["monitor", "rebaseline"] },
     { method: "POST", path: "/api/v1/scan", scopes: ["monitor", "rebaseline"] },
     { method: "POST", path: "/api/v1/reload", scopes: ["monitor", "rebaseline"] },
-    { method: "POST", path: "/api/v1/rebaseline", scopes: ["rebaseline"] },
+    { method: "POST", path: "/api/v1/rebaseline", scopes: ["rebaseline"], body: { accept_digest: sha256("[]") } },
     { method: "POST", path: "/api/v1/release", scopes: ["rebaseline"], body: RELEASE },
   ];
 
@@ -414,7 +441,7 @@ describe("the interface", () => {
 
   test("what an operator asks is on record, and so is a wrong credential", async () => {
     const service = await looked();
-    await service.call("POST", "/api/v1/rebaseline", undefined, "monitor");
+    await service.call("POST", "/api/v1/rebaseline", { accept_digest: "0".repeat(64) }, "monitor");
     await service.call("POST", "/api/v1/reload");
     await service.call("POST", "/api/v1/release", RELEASE);
     expect(home.auditTypes()).toEqual(expect.arrayContaining(["authentication_failed", "policy_loaded", "latch_released"]));
