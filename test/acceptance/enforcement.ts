@@ -1,4 +1,5 @@
 import { createPublicKey } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type SignedState, STATE_BUNDLE_DOMAIN, type VerifyAnswer } from "../../services-src/kit/api/attestation.ts";
 import type { GpuAttestState } from "../../services-src/kit/api/gpu-integrity.ts";
 import type { Incident } from "../../services-src/kit/api/incidents.ts";
@@ -7,8 +8,13 @@ import { expectEqual, expectMatch, expectNoMatch, expectTrue } from "../vm/expec
 import type { Machine } from "../vm/machine.ts";
 import { askService, documentOf, SERVICES, type ServiceName, unitOf } from "../vm/services.ts";
 import type { Scenario } from "../vm/suite.ts";
+import { heldBy, startTargets } from "../vm/targets.ts";
 
 const PROFILE = "/var/lib/secure-ai/tpm-attestation/profile.json";
+/** How long the recorder is away. */
+const RECORDER_DOWN_MS = 60_000;
+/** Proportional set size of the five services together. */
+const MAX_FOOTPRINT_BYTES = 260_000_000;
 const ENROL =
   "/usr/bin/node --jitless --no-expose-wasm --disallow-code-generation-from-strings /usr/libexec/secure-ai/secai-enrol.mjs";
 
@@ -162,21 +168,97 @@ export const enforcementScenarios: readonly Scenario[] = [
     },
   },
   {
+    id: "enforcement.killed-midway",
+    title: "A recorder that is killed between an incident and its containment finishes it after its restart",
+    needs: "fork",
+    long: true,
+    async run(test) {
+      const machine = await test.fork();
+      await startTargets(machine, test.bench.limits.command);
+      // Targets that hang keep containment from ending before the kill.
+      await machine.succeeds("pkill -STOP -f /run/secai-test/target.mjs");
+      const body = { class: "integrity_violation", source: "integrity-monitor", description: "a test", evidence: { files: 2 } };
+      const question = { path: "/api/v1/incidents/report", body, token: "incident-reporter-integrity-monitor.token" };
+      const { id } = documentOf<Incident>(await askService(machine, "incident-recorder", question), 201);
+      const done = async () => {
+        const incident = (await incidents(machine)).find((one) => one.id === id);
+        const results = incident?.containment_results ?? [];
+        const closed: readonly string[] = results.filter(({ success }) => success).map(({ action }) => action);
+        return ["freeze_agent", "disable_airlock"].filter((action) => closed.includes(action)).join();
+      };
+      expectEqual(await done(), "", "closed before the kill");
+      await machine.succeeds(`systemctl kill -s KILL ${unitOf("incident-recorder")}; pkill -CONT -f /run/secai-test/target.mjs`);
+      await machine.waitForPort(SERVICES["incident-recorder"].port, test.bench.limits.settle);
+      const until = Date.now() + test.bench.limits.settle;
+      for (let closed = ""; closed !== "freeze_agent,disable_airlock"; closed = await done())
+        expectTrue(Date.now() < until, "agent and airlock closed", closed);
+      expectMatch([...(await heldBy(machine, "airlock"))].join(), new RegExp(id), "what keeps the airlock closed");
+    },
+  },
+  {
     id: "enforcement.reports-wait",
-    title: "A report that nobody could take arrives when the recorder is back",
+    title: "With the recorder down for a minute nothing is lost: what was found meanwhile arrives, once, when it is back",
     needs: "fork",
     long: true,
     async run(test) {
       const machine = await test.fork();
       await machine.succeeds(`systemctl stop ${unitOf("incident-recorder")}`);
+      const stopped = Date.now();
       await machine.succeeds(
         "cp /etc/secure-ai/policy/policy.yaml /run/p && echo >> /run/p && mount --bind /run/p /etc/secure-ai/policy/policy.yaml",
       );
       const { bundle } = await refresh(machine, "44".repeat(32));
       expectTrue(bundle.state !== "attested", "a state other than attested", bundle.state);
+      await sleep(Math.max(0, stopped + RECORDER_DOWN_MS - Date.now()));
       await machine.succeeds(`systemctl start ${unitOf("incident-recorder")}`, { timeoutMs: test.bench.limits.settle });
-      const { source } = await waitForIncident(machine, "attestation_failure", test.bench.limits.settle);
-      expectEqual(source, "runtime-attestor", "source");
+      const attestor = await waitForIncident(machine, "attestation_failure", test.bench.limits.settle);
+      expectEqual(attestor.source, "runtime-attestor", "source");
+      const monitor = await waitForIncident(machine, "integrity_violation", test.bench.limits.settle);
+      expectEqual(monitor.source, "integrity-monitor", "source");
+      const known = await incidents(machine);
+      for (const source of ["runtime-attestor", "integrity-monitor"])
+        expectEqual(known.filter((one) => one.source === source).length, 1, `incidents of ${source}`);
+    },
+  },
+  {
+    id: "enforcement.reboot",
+    title: "A restart of the machine keeps incidents, latches, what is closed, and every chain",
+    needs: "fork",
+    long: true,
+    async run(test) {
+      const machine = await test.fork();
+      const body = { class: "integrity_violation", source: "integrity-monitor", description: "a test", evidence: { files: 2 } };
+      const question = { path: "/api/v1/incidents/report", body, token: "incident-reporter-integrity-monitor.token" };
+      const { id } = documentOf<Incident>(await askService(machine, "incident-recorder", question), 201);
+      await machine.reboot();
+      await machine.waitForRunning();
+      const kept = (await incidents(machine)).find((one) => one.id === id);
+      expectEqual(kept?.latched, true, "latched");
+      expectEqual(kept?.description, body.description, "description");
+      const recovery = await askService(machine, "incident-recorder", { path: "/api/v1/recovery/status" });
+      expectMatch(recovery.body, new RegExp(id), "what waits for recovery");
+      expectMatch(await machine.succeeds("secai incidents"), new RegExp(id), "secai incidents");
+      await machine.succeeds("secai audit verify", { timeoutMs: test.bench.limits.settle });
+      expectEqual(documentOf<VerifyAnswer>(await verify(machine)).state, "attested", "state");
+    },
+  },
+  {
+    id: "enforcement.footprint",
+    title: "The five services together take at most 260 MB of memory (PSS)",
+    needs: "shared",
+    smoke: true,
+    async run(test) {
+      const machine = await test.shared();
+      let total = 0;
+      for (const service of Object.keys(SERVICES) as ServiceName[]) {
+        const process = `/proc/$(systemctl show -P MainPID ${unitOf(service)})/smaps_rollup`;
+        const bytes = 1024 * Number(await machine.succeeds(`sed -n 's/^Pss: *\\([0-9]*\\) kB/\\1/p' ${process}`));
+        expectTrue(bytes > 0, `memory of ${service}`, String(bytes));
+        test.measure(`${service}Bytes`, bytes);
+        total += bytes;
+      }
+      test.measure("totalBytes", total);
+      expectTrue(total <= MAX_FOOTPRINT_BYTES, `at most ${MAX_FOOTPRINT_BYTES} bytes`, String(total));
     },
   },
   {

@@ -1,27 +1,17 @@
 import type { VerifyAnswer } from "../../services-src/kit/api/attestation.ts";
 import type { Incident } from "../../services-src/kit/api/incidents.ts";
 import { expectEqual, expectMatch, expectTrue } from "../vm/expect.ts";
-import type { HttpResponse } from "../vm/guest.ts";
 import type { Machine } from "../vm/machine.ts";
 import { askService, documentOf, SERVICES, type ServiceName, unitOf } from "../vm/services.ts";
 import type { Scenario } from "../vm/suite.ts";
+import { incidents, report } from "./incidents.ts";
 
-// Against the layer that records and contains: its files, its disk, its clock, its processes.
+// Against the layer that records and contains: its files, its clock, its processes. What it lives on is in resources.ts.
 
 const STATE = "/var/lib/secure-ai";
 const STORE = `${STATE}/incident-recorder/store`;
 const JOURNAL = `${STORE}/journal-*.jsonl`;
 const STORE_ANCHOR = `${STATE}/incident-recorder-anchor/store.head`;
-
-const report = (machine: Machine, description: string): Promise<HttpResponse> =>
-  askService(machine, "incident-recorder", {
-    path: "/api/v1/incidents/report",
-    body: { class: "integrity_violation", source: "integrity-monitor", description, evidence: { files: 1 } },
-    token: "incident-reporter-integrity-monitor.token",
-  });
-
-const incidents = async (machine: Machine) =>
-  documentOf<Incident[]>(await askService(machine, "incident-recorder", { path: "/api/v1/incidents" }));
 
 async function incidentsOf(machine: Machine, count: number): Promise<readonly string[]> {
   for (let index = 0; index < count; index += 1) await report(machine, `number ${index}`);
@@ -125,25 +115,6 @@ const damaged: readonly Scenario[] = damages.map(({ id, what, service, script, c
 
 export const enforcementScenarios: readonly Scenario[] = [
   ...damaged,
-  {
-    id: "enforcement.disk-full",
-    title: "With a full disk an incident is refused by name, and taken again once there is room",
-    needs: "fork",
-    async run(test) {
-      const machine = await test.fork();
-      await machine.succeeds(
-        "fallocate -l $(df --output=avail -B1 /var | tail -1) /var/full; cat /dev/zero > /var/full2 2>/dev/null; sync; true",
-      );
-      const refused = await report(machine, "while the disk is full");
-      expectTrue([503, 507].includes(refused.status), "503 or 507", `${refused.status} ${refused.body}`);
-      expectMatch(refused.body, /"code":"(STORE|AUDIT)_[A-Z]+"/, "named");
-      await machine.succeeds("rm -f /var/full /var/full2; sync");
-      const until = Date.now() + test.bench.limits.settle;
-      for (let status = 0; status !== 201 && status !== 200; status = (await report(machine, "when there is room")).status)
-        expectTrue(Date.now() < until, "the report to be taken", `${status}`);
-      expectTrue((await incidents(machine)).length > 0, "an incident", "none");
-    },
-  },
   {
     id: "enforcement.clock",
     title: "A clock set a day back and two days forward loses, opens and re-orders nothing",

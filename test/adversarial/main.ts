@@ -5,10 +5,14 @@ import { commandLineScenarios } from "./command-line.ts";
 import { credentialScenarios } from "./credentials.ts";
 import { egressScenarios } from "./egress.ts";
 import { enforcementScenarios } from "./enforcement.ts";
+import { enrolmentScenarios } from "./enrolment.ts";
 import { extensionScenarios } from "./extensions.ts";
+import { hostileRequestScenarios } from "./hostile-requests.ts";
 import { integrityScenarios } from "./integrity.ts";
 import { moduleScenarios } from "./modules.ts";
+import { quoteScenarios } from "./quotes.ts";
 import { requestScenarios } from "./requests.ts";
+import { resourceScenarios } from "./resources.ts";
 import { serviceScenarios } from "./services.ts";
 import { slotScenarios } from "./slots.ts";
 import { storageScenarios } from "./storage.ts";
@@ -16,8 +20,12 @@ import { tamperScenarios } from "./tamper.ts";
 
 await suiteMain("adversarial", [
   ...requestScenarios,
+  ...hostileRequestScenarios,
   ...credentialScenarios,
   ...enforcementScenarios,
+  ...resourceScenarios,
+  ...enrolmentScenarios,
+  ...quoteScenarios,
   ...tamperScenarios,
   ...serviceScenarios,
   ...auditScenarios,

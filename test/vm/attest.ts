@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { sha256 } from "../../attest/formats/digest.ts";
 import { type Prediction, predictPcrs } from "../../attest/measure/predict.ts";
+import { parsePublicArea } from "../../attest/measure/public-area.ts";
 import { runChecks, type Verdict, verdictOf } from "../../attest/verify/check.ts";
 import { requiredChecks, runtimeChecks } from "../../attest/verify/runtime-checks.ts";
 import { type Evidence, parseEvidence } from "../../attest/verify/runtime-evidence.ts";
@@ -79,6 +80,11 @@ export function judge(evidence: Evidence, nonce: string, policy: RuntimePolicy):
     findings: open.map(({ id, code, subject }) => [id, code, ...(subject === undefined ? [] : [subject])].join(" ")),
     evidence,
   };
+}
+
+/** Of the attestation key that came with a quote: what enrolment pins. @throws MeasureError */
+export function fingerprintOf(quote: NonNullable<Evidence["quote"]>): string {
+  return parsePublicArea(quote.attestationKey).fingerprint;
 }
 
 /** "release": what users ask; "test": with a site policy that expects what the test bench adds. */
