@@ -14,6 +14,7 @@ const content: BaselineContent = {
   tensor_hashes: { "m.gguf": "a".repeat(64) },
   sentinel_refs: [{ name: "s", input: "?", expected: "!" }],
   drivers: [{ module: "amdgpu", version: null, srcversion: "ABC", file_sha256: null }],
+  root_hash: null,
   devices: ["/dev/dri/card0"],
 };
 const when = "2026-01-01T00:00:00.000Z";

@@ -40,6 +40,8 @@ export const BaselineContent = Type.Object(
       ),
     ]),
     drivers: Type.Array(Driver, { maxItems: 32 }),
+    /** Of the sealed root that they came with; null: it was none. */
+    root_hash: Type.Union([Type.Null(), Digest]),
     devices: Type.Array(Line(255), { maxItems: 256 }),
   },
   closed,

@@ -140,7 +140,17 @@ describe("driver_fingerprint", () => {
     },
     { name: "the same", expected: [driver], actual: [driver], is: { status: "pass", score: 0 } },
   ] as const;
-  for (const { name, expected, actual, is } of rows) test(name, () => expect(seen(judgeDrivers(expected, actual))).toEqual(is));
+  for (const { name, expected, actual, is } of rows)
+    test(name, () => expect(seen(judgeDrivers(expected, actual, false))).toEqual(is));
+
+  test("with another release, what lies in its root is told and no fault", () => {
+    const { status, findings } = judgeDrivers([driver], [{ ...driver, version: "6.2", file_sha256: B }], true);
+    expect([status, findings.map(({ severity, item }) => [severity, item])]).toEqual(["pass", [["info", "amdgpu"]]]);
+  });
+  test("with another release, a driver from nowhere is one all the same", () => {
+    const nowhere = { ...driver, module: "nvidia", file_sha256: null };
+    expect(seen(judgeDrivers([driver], [driver, nowhere], true))).toEqual({ status: "fail", score: 1 });
+  });
 });
 
 describe("device_allowlist", () => {

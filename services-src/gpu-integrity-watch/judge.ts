@@ -68,23 +68,33 @@ export function judgeDrift(answers: readonly Answered[]): Outcome {
 
 const percent = (share: number): string => `${Math.round(share * 100)} %`;
 
-/** A driver that changed, came or went. */
-export function judgeDrivers(expected: readonly Driver[], actual: readonly Driver[]): Outcome {
+/**
+ * A driver that changed, came or went. With another release its drivers are others, too: those that lie in its sealed root, which the
+ * attestor vouches for, are as they should be until the next capture; one whose file is not there is not.
+ */
+export function judgeDrivers(expected: readonly Driver[], actual: readonly Driver[], isOtherRelease: boolean): Outcome {
   const findings: Finding[] = [];
   for (const driver of actual) {
     const before = expected.find(({ module }) => module === driver.module);
-    if (before === undefined) findings.push(finding("critical", "a GPU driver that the baseline does not name", driver.module));
-    else if (canonicalJson(before) !== canonicalJson(driver))
-      findings.push(finding("critical", `the GPU driver is another: ${changedParts(before, driver)}`, driver.module));
+    if (before !== undefined && canonicalJson(before) === canonicalJson(driver)) continue;
+    const what =
+      before === undefined
+        ? "a GPU driver that the baseline does not name"
+        : `the GPU driver is another: ${changedParts(before, driver)}`;
+    const isSealed = isOtherRelease && driver.file_sha256 !== null;
+    findings.push(
+      isSealed
+        ? finding("info", `${what}; it came with another release: capture a new baseline`, driver.module)
+        : finding("critical", what, driver.module),
+    );
   }
-  if (findings.length > 0) return outcome("fail", 1, findings);
+  if (findings.some(({ severity }) => severity === "critical")) return outcome("fail", 1, findings);
   const gone = expected.filter(({ module }) => !actual.some((driver) => driver.module === module));
-  if (gone.length === 0) return pass();
-  return outcome(
-    "drift",
-    gone.length / expected.length,
-    gone.map(({ module }) => finding("warning", "a GPU driver of the baseline is not loaded", module)),
-  );
+  if (gone.length === 0) return pass(...findings);
+  return outcome("drift", gone.length / expected.length, [
+    ...findings,
+    ...gone.map(({ module }) => finding("warning", "a GPU driver of the baseline is not loaded", module)),
+  ]);
 }
 
 function changedParts(before: Driver, now: Driver): string {

@@ -27,6 +27,11 @@ export async function fact({ root }: Machine, path: string): Promise<string | un
   );
 }
 
+/** The root hash that the kernel's command line names; null: the root is not a sealed one. What it is worth is the attestor's to say. */
+export async function sealedRoot(machine: Machine): Promise<string | null> {
+  return /(?:^|\s)roothash=([0-9a-f]{64})(?:\s|$)/.exec((await fact(machine, "proc/cmdline")) ?? "")?.[1] ?? null;
+}
+
 /**
  * What a tool writes to its standard output. No shell, no environment of ours, an end to its time, its output and, with `signal`, its life.
  * @throws GpuWatchError GPU_TOOL_FAILED

@@ -4,7 +4,7 @@ import { readDeviceNodes } from "./device-nodes.ts";
 import { readDrivers } from "./drivers.ts";
 import { GpuWatchError } from "./errors.ts";
 import { type Completion, complete } from "./inference.ts";
-import type { Machine } from "./machine.ts";
+import { type Machine, sealedRoot } from "./machine.ts";
 import type { LoadedProfile } from "./profile.ts";
 import type { TensorReader } from "./tensors.ts";
 
@@ -28,6 +28,7 @@ export async function observe({ machine, tensors, profile, signal }: Sight, full
     tensor_hashes: digests === undefined ? null : Object.fromEntries(digests),
     sentinel_refs: await answersToSentinels(profile, signal),
     drivers: [...(await readDrivers(machine, signal))],
+    root_hash: await sealedRoot(machine),
     devices: [...(await readDeviceNodes(machine))],
   };
 }

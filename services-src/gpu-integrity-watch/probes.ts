@@ -16,6 +16,7 @@ import {
   judgeThermal,
   withReference,
 } from "./judge.ts";
+import { sealedRoot } from "./machine.ts";
 import { inferencePeer, type Sight } from "./observe.ts";
 import { errorOutcome, type Outcome, skip } from "./outcome.ts";
 import { type ProbeEntry, type ProbeType, probeTypes } from "./profile-schema.ts";
@@ -109,7 +110,9 @@ async function lookAtTensors({ tensors, profile, baseline, signal }: ProbeSight,
 async function lookAtDrivers({ machine, baseline, signal }: ProbeSight): Promise<Outcome> {
   const drivers = await readDrivers(machine, signal);
   if (drivers.length === 0 && (baseline?.drivers.length ?? 0) === 0) return skip("no GPU driver is loaded");
-  return withReference(baseline, "drivers", (expected) => judgeDrivers(expected, drivers));
+  const root = await sealedRoot(machine);
+  const isOtherRelease = root !== null && typeof baseline?.root_hash === "string" && baseline.root_hash !== root;
+  return withReference(baseline, "drivers", (expected) => judgeDrivers(expected, drivers, isOtherRelease));
 }
 
 async function lookAtDevices({ machine, baseline }: ProbeSight): Promise<Outcome> {

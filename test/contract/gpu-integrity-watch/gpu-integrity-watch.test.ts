@@ -120,6 +120,22 @@ describe("a machine with an AMD card", () => {
     expect(bench.recorder.received).toEqual([]);
   });
 
+  test("stays healthy over an update, whose drivers are its own, and says that they are", async () => {
+    const file = "usr/lib/modules/6.12.1-test/kernel/drivers/gpu/drm/amd/amdgpu/amdgpu.ko.xz";
+    await bench.put("proc/cmdline", `ro roothash=${"a".repeat(64)}\n`);
+    const service = await start();
+    await capture(service);
+    await bench.put("proc/cmdline", `ro roothash=${"b".repeat(64)}\n`);
+    await bench.put(file, "the next release's");
+    const { verdict, probes } = await check(service);
+    expect(verdict).toBe("healthy");
+    expect(probes.driver_fingerprint?.findings).toEqual([
+      expect.objectContaining({ item: "amdgpu", description: expect.stringContaining("another release") as string }),
+    ]);
+    await bench.put("proc/cmdline", `ro roothash=${"a".repeat(64)}\n`);
+    expect((await check(service)).verdict).toBe("critical");
+  });
+
   const device = "sys/bus/pci/devices/0000:03:00.0";
   const tamperings: readonly { name: string; probe: string; status: string; verdict: string; do: () => Promise<unknown> }[] = [
     {
