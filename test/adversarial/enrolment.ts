@@ -21,6 +21,8 @@ interface Attack {
   readonly what: string;
   readonly code: string;
   readonly tamper: string;
+  /** It shows in the attestation of the attestor's own start, and in that alone: the loss is on record then. */
+  readonly atStart?: true;
   /** What makes it as it was; an attack without comes last. */
   readonly restore?: string;
 }
@@ -89,6 +91,7 @@ const attacks: readonly Attack[] = [
     what: "has an attestor that forgot everything",
     code: "STATE_LOST",
     tamper: `systemctl stop ${unitOf("runtime-attestor")} && rm $(ls ${STATE}/*.json) && systemctl start ${unitOf("runtime-attestor")}`,
+    atStart: true,
     restore: "true",
   },
   {
@@ -123,13 +126,17 @@ async function attackAll(test: Test): Promise<readonly Seen[]> {
   await machine.succeeds(`${ENROL} && mkdir -p /run/secai-test && cp -p ${PROFILE} ${KEPT}`, { timeoutMs });
   expectEqual((await refresh(machine, 0)).state, "attested", "the enrolled machine, as a control");
   const seen: Seen[] = [];
-  for (const [index, { id, tamper, restore }] of attacks.entries()) {
+  for (const [index, { id, tamper, restore, atStart }] of attacks.entries()) {
     await machine.succeeds(tamper, { timeoutMs });
-    const bundle = await refresh(machine, 2 * index + 1);
+    const bundle = atStart ? await published(machine) : await refresh(machine, 2 * index + 1);
     if (restore !== undefined) await machine.succeeds(restore, { timeoutMs });
     seen.push({ id, bundle, after: restore === undefined ? undefined : await refresh(machine, 2 * index + 2) });
   }
   return seen;
+}
+
+async function published(machine: Machine): Promise<StateBundle> {
+  return documentOf<SignedState>(await askService(machine, "runtime-attestor", { path: "/api/v1/attest" })).bundle;
 }
 
 async function refresh(machine: Machine, number: number): Promise<StateBundle> {

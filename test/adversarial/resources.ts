@@ -69,8 +69,8 @@ export const resourceScenarios: readonly Scenario[] = [
       expectEqual(decision.status, 503, "status of a decision");
       expectMatch(decision.body, /AUDIT_UNAVAILABLE/, "named");
       expectTrue((await attest(machine)).status >= 500, "no attestation", "one");
-      const verify = documentOf<VerifyAnswer>(await askService(machine, "runtime-attestor", { path: "/api/v1/verify" }));
-      expectEqual(verify.policy_satisfied, false, "policy_satisfied");
+      const verify = await askService(machine, "runtime-attestor", { path: "/api/v1/verify" });
+      expectEqual(documentOf<VerifyAnswer>(verify, 503).policy_satisfied, false, "policy_satisfied");
 
       await machine.succeeds("mount -o remount,rw /var");
       await waitUntilTaken(test, machine, "when it can be written again");
