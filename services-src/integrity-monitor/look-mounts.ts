@@ -49,8 +49,10 @@ export function createMounts(prefix: string): Mounts {
         !isExpectedMount(mount, surroundings) &&
         !allowed.some(({ point, types }) => mount.view === null && point === mount.point && types.includes(mount.type));
       const system = relevantMounts(mounts, null).filter(isWrong);
+      // What the system's own view passed on is told once, and not again with every service that starts below it.
+      const passedOn = new Set(system.map(placeOf));
       const others = otherViews(prefix, own).flatMap(({ view, text }) =>
-        relevantMounts(parseMountInfo(text), view).filter(isWrong),
+        relevantMounts(parseMountInfo(text), view).filter((mount) => isWrong(mount) && !passedOn.has(placeOf(mount))),
       );
       const isNew = new Set(others.map(nameOf));
       const confirmed = others.filter((mount) => suspects.has(nameOf(mount)));
@@ -70,7 +72,8 @@ export function createMounts(prefix: string): Mounts {
   };
 }
 
-const nameOf = ({ view, point, type, device, root }: MountState): string => `${view} ${point} ${type} ${device} ${root}`;
+const placeOf = ({ point, type, device, root }: MountState): string => `${point} ${type} ${device} ${root}`;
+const nameOf = (mount: MountState): string => `${mount.view} ${placeOf(mount)}`;
 
 function toViolation({ view, point, type, device, root }: MountState): Violation {
   return violation("mount", view === null ? point : `${point} in ${view}`, "unexpected", "no mount", `${type} ${device} ${root}`);

@@ -86,6 +86,20 @@ describe("mounts", () => {
     expect(look()).toEqual([expect.objectContaining({ path: "/usr: vulkan", kind: "unexpected" })]);
   });
 
+  test("what the system's view passes on to others is told once, and again once the system's is gone", () => {
+    const cover = mount("0:23", "/x", "/etc/secure-ai/policy/policy.yaml", "tmpfs");
+    put("/proc/1/mountinfo", SYSTEM + cover);
+    put("/proc/50/mountinfo", `${SYSTEM}${mount("0:70", "/", "/tmp", "tmpfs")}${cover}`);
+    put("/proc/50/stat", "50 (a) S 1 1 1 0 -1 4194560 0\n");
+    put("/proc/50/cgroup", "0::/system.slice/a.service\n");
+    const mounts = createMounts(root);
+    const paths = () => mounts.look({ allowed: [] }).violations.map(({ path }) => path);
+    for (let time = 0; time < 3; time += 1) expect(paths()).toEqual(["/etc/secure-ai/policy/policy.yaml"]);
+    put("/proc/1/mountinfo", SYSTEM);
+    expect(paths()).toEqual([]);
+    expect(paths()).toEqual(["/etc/secure-ai/policy/policy.yaml in a.service"]);
+  });
+
   test("in another namespace a mount counts when it is still there a moment later, under its unit's name; kernel threads have no view", () => {
     put("/proc/1/mountinfo", SYSTEM);
     const other = SYSTEM + mount("0:23", "/x", "/etc/secure-ai/policy/policy.yaml", "tmpfs");
