@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { sha256 } from "@secai/formats/digest";
@@ -74,6 +74,14 @@ test("the same sources are the same bundle, from the index", async () => {
   expect(await bundle()).toEqual(first);
   writeFileSync(join(top, "cache/program-bundles.json"), "{damaged");
   expect(await bundle()).toEqual(first);
+});
+
+test("a bundle that a plan names was used just now, so that the cache does not drop it before the step runs", async () => {
+  const { path } = await bundle();
+  const then = new Date(Date.now() - 1_000_000);
+  utimesSync(path, then, then);
+  expect((await bundle()).path).toBe(path);
+  expect(lstatSync(path).mtimeMs).toBeGreaterThan(then.getTime());
 });
 
 test("what was changed a moment ago is bundled each time", async () => {

@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readFileSync, renameSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Sha256, sha256 } from "@secai/formats/digest";
 import type { BuildOptions } from "esbuild";
@@ -65,8 +65,11 @@ export function createProgramBundler(top: string, cacheDir: string, stats: StatC
   return {
     async bundle(name) {
       const made = known[name];
-      if (made !== undefined && isFresh(made, pathOf(name, made.digest)))
-        return { path: pathOf(name, made.digest), digest: made.digest };
+      if (made !== undefined && isFresh(made, pathOf(name, made.digest))) {
+        const path = pathOf(name, made.digest);
+        markUsed(path);
+        return { path, digest: made.digest };
+      }
       const startedMs = Date.now();
       const { code, inputs } = await bundleProgram(top, name);
       const digest = sha256(code);
@@ -116,8 +119,14 @@ async function bundleProgram(top: string, name: string): Promise<{ code: Buffer;
   return { code: Buffer.from(output.contents), inputs: Object.keys(metafile.inputs) };
 }
 
+/** The cache drops what was used least recently, perhaps between the plan and the step that runs this. */
+function markUsed(path: string): void {
+  const now = new Date();
+  utimesSync(path, now, now);
+}
+
 function writeOnce(path: string, code: Buffer): void {
-  if (lstatSync(path, { throwIfNoEntry: false })?.size === code.length) return;
+  if (lstatSync(path, { throwIfNoEntry: false })?.size === code.length) return markUsed(path);
   // A program may stand in a folder of its own: "silverblue/base".
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(`${path}.${process.pid}`, code);
