@@ -126,7 +126,10 @@ function markUsed(path: string): void {
 }
 
 function writeOnce(path: string, code: Buffer): void {
-  if (lstatSync(path, { throwIfNoEntry: false })?.size === code.length) return markUsed(path);
+  if (lstatSync(path, { throwIfNoEntry: false })?.size === code.length) {
+    markUsed(path);
+    return;
+  }
   // A program may stand in a folder of its own: "silverblue/base".
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(`${path}.${process.pid}`, code);
