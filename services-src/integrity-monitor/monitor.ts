@@ -18,7 +18,6 @@ import { createModelLook } from "./look-models.ts";
 import { createMounts } from "./look-mounts.ts";
 import { lookAtFirewall, lookAtListeners, takeRuleset } from "./look-network.ts";
 import { createUnitLook } from "./look-units.ts";
-import { startNftMonitor } from "./nft-monitor.ts";
 import { categoryOf, type MonitorPolicy } from "./policy.ts";
 import { createQueue } from "./queue.ts";
 import { startRehash } from "./rehash.ts";
@@ -27,10 +26,11 @@ import { createScanner } from "./scanner.ts";
 import type { SignedFile } from "./signed-file.ts";
 import { type IntegrityState, judge, type Latch, openLatch, worse } from "./state.ts";
 import { baselineDigest, type Occasion, takeBaseline } from "./take-baseline.ts";
+import { mountTeller, rulesetTeller, startTeller } from "./teller.ts";
 import { digestOf, type Violation, violationKey } from "./violation.ts";
 import { createWatcher, noWatcher } from "./watch.ts";
 
-/** What the kernel tells by no event is asked this often, in ms. */
+/** What the kernel tells by no event (sockets, modules, mounts of other views) is asked this often, in ms. */
 const POLL_MS = 1_000;
 /** A look that takes long is followed by ten times as long without one: a slow machine has other work, too. */
 const POLL_REST = 10;
@@ -50,7 +50,7 @@ export interface MonitorParts {
   readonly baselineFile: SignedFile<Baseline>;
   readonly latchFile: SignedFile<LatchFile>;
   readonly rulesetPath: string | undefined;
-  /** False: no inotify, no `nft monitor`, no polling; the sweep alone. */
+  /** False: no inotify, no tellers, no polling; the sweep alone. */
   readonly events: boolean;
   /** Instead of the policy's, for tests. */
   readonly sweepSeconds: number | undefined;
@@ -263,7 +263,12 @@ export async function startMonitor(parts: MonitorParts): Promise<Monitor> {
   const watcher = parts.events
     ? createWatcher({ prefix, log, onEvent: (folder) => scanner.mark(scanner.areasOf(folder)), onLoss })
     : noWatcher;
-  const nft = parts.events ? startNftMonitor({ prefix, onEvent: () => scanner.mark(["firewall"]), onLoss }) : { close() {} };
+  const tellers = parts.events
+    ? [
+        startTeller({ ...rulesetTeller(prefix), onEvent: () => scanner.mark(["firewall"]), onLoss }),
+        startTeller({ ...mountTeller(prefix), onEvent: () => scanner.mark(["mounts"]), onLoss }),
+      ]
+    : [];
   const rehash = startRehash({
     cache,
     models,
@@ -386,7 +391,7 @@ export async function startMonitor(parts: MonitorParts): Promise<Monitor> {
     async stop() {
       clearTimeout(sweepTimer);
       clearTimeout(pollTimer);
-      nft.close();
+      for (const teller of tellers) teller.close();
       await Promise.all([scanner.stop(), rehash.stop()]);
       watcher.close();
     },

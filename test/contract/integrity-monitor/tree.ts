@@ -67,6 +67,17 @@ fi
 exec cat "$here/nft-ruleset.json"
 `;
 
+/** A fake of `findmnt --poll`: a line whenever what the system shows as mounted changes. */
+const FINDMNT = `#!/bin/sh
+mounts=$(dirname "$0")/../../proc/1/mountinfo
+last=$(cksum < "$mounts")
+while sleep 0.2 && kill -0 "$PPID" 2>/dev/null; do
+  now=$(cksum < "$mounts")
+  [ "$now" = "$last" ] || echo mount
+  last=$now
+done
+`;
+
 export function createTree(): Tree {
   const path = mkdtempSync(join(realpathSync(tmpdir()), "secai-integrity-"));
   const tree: Tree = {
@@ -98,6 +109,7 @@ function fill(tree: Tree): void {
   tree.write("/usr/lib/modules/6.12/kernel/fs/erofs/erofs.ko.xz", "module");
   tree.write("/usr/lib/modules/6.12/kernel/net/rds/rds.ko.xz", "module");
   tree.write("/usr/sbin/nft", NFT, 0o755);
+  tree.write("/usr/bin/findmnt", FINDMNT, 0o755);
   tree.write("/run/systemd/generator/var.mount", "[Mount]\n");
   mkdirSync(tree.at("/run/systemd/transient"), { recursive: true });
   mkdirSync(tree.at("/run/systemd/system"), { recursive: true });
