@@ -10,7 +10,7 @@ image: ## build, measure and sign the image (RECIPE=debian-13)
 	@npm run --silent image -- $(RECIPE)
 boot: ## boot the newest image in a virtual machine at this terminal
 	@npm run --silent boot
-test: ## everything: lint, unit, contract, image, reproducible, the quick half of acceptance and adversarial, media
+test: ## everything: lint, unit, contract, image, reproducible, acceptance but its longest, the quick part of adversarial, media
 	@npm run --silent test
 acceptance: ## boot the built image and check that every documented path works
 	@npm run --silent acceptance

@@ -61,11 +61,11 @@ const media = program("media", "test/media/main.ts", ["tools", "image"]);
 /** The attacks that need no boot of their own, and a few that do: the whole suite takes its time and is `make adversarial`. */
 const adversarialSmoke: Stage = { ...adversarial, argv: (resultFile) => [...adversarial.argv(resultFile), "--smoke"] };
 
-/** What a boot and a fork of it show; the whole suite is `make acceptance`. */
-const acceptanceSmoke: Stage = { ...acceptance, argv: (resultFile) => [...acceptance.argv(resultFile), "--smoke"] };
+/** Without what takes minutes by itself; the whole suite is `make acceptance`. */
+const acceptanceShort: Stage = { ...acceptance, argv: (resultFile) => [...acceptance.argv(resultFile), "--short"] };
 
 const rings: Readonly<Record<string, readonly Stage[]>> = {
-  all: [lint, unit, tools, modules, build, contract, image, reproducible, acceptanceSmoke, media, adversarialSmoke],
+  all: [lint, unit, tools, modules, build, contract, image, reproducible, acceptanceShort, media, adversarialSmoke],
   unit: [unit],
   contract: [tools, modules, build, contract],
   acceptance: [tools, image, acceptance],

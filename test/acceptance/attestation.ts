@@ -116,6 +116,7 @@ export const attestationScenarios: readonly Scenario[] = [
     id: "attest.remote",
     title: "secai verify runtime --remote accepts the machine, and its key only from a TPM of a maker that the site trusts",
     needs: "boot",
+    long: true,
     async run(test) {
       const { stateDir, root, intermediate } = await createCertifiedTpm(test.bench.tools, join(test.bench.dir, "maker"));
       const stranger = await createCertifiedTpm(test.bench.tools, join(test.bench.dir, "stranger"));

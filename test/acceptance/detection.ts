@@ -219,6 +219,7 @@ export const detectionScenarios: readonly Scenario[] = [
       id: `detect.${id}`,
       title: `The integrity monitor tells at once when ${what}`,
       needs: "fork",
+      long: true,
       async run(test) {
         const found = (await detectionsOf(test)).find((detection) => detection.id === id);
         if (found === undefined) throw new VmError("CHECK_FAILED", { expected: `an answer about ${id}`, actual: "none" });

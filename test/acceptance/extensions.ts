@@ -47,6 +47,7 @@ export const extensionScenarios: readonly Scenario[] = [
     id: "extensions.no-hardware",
     title: "Without a display controller nothing is merged, and the machine is accepted all the same",
     needs: "boot",
+    long: true,
     async run(test) {
       const machine = await test.machine(await test.disk(), { display: false });
       test.measure("agentMs", await machine.boot());

@@ -60,6 +60,7 @@ export const gpuScenarios: readonly Scenario[] = [
     id: "gpu.vulkan-computes",
     title: "Through Mesa's renderer for the CPU the Vulkan backend computes the very tokens of the CPU, and is still no GPU",
     needs: "fork",
+    long: true,
     async run(test) {
       const machine = await test.fork();
       const cpu = await probeIn(machine, `${PROBE} --backend cpu --tokens 8`);
