@@ -4,9 +4,9 @@ import { VmError } from "../vm/errors.ts";
 import { expectEqual, expectTrue } from "../vm/expect.ts";
 import { GUEST_NODE, pushProgram } from "../vm/guest-program.ts";
 import type { Machine } from "../vm/machine.ts";
+import { oncePerRun } from "../vm/once.ts";
 import { SERVICES, unitOf } from "../vm/services.ts";
 import type { Scenario, Test } from "../vm/suite.ts";
-import type { World } from "../vm/world.ts";
 
 const PROGRAM = fileURLToPath(new URL("../guest/detect.ts", import.meta.url));
 /** Found by an event or by the look of every second; natively, on an idle machine. */
@@ -152,18 +152,10 @@ const cases: readonly Case[] = [
   },
 ];
 
-const detections = new WeakMap<World, Promise<readonly Detection[]>>();
-
-/** Once a run, in one machine: every tampering after the other, each put back. */
-function detectionsOf(test: Test): Promise<readonly Detection[]> {
-  const known = detections.get(test.world) ?? test.fork().then((machine) => detect(test, machine));
-  detections.set(test.world, known);
-  return known;
-}
-
-async function detect(test: Test, machine: Machine): Promise<readonly Detection[]> {
-  return ask(test, machine, { limitMs: 30_000, together: false, cases });
-}
+/** In one machine: every tampering after the other, each put back. */
+const detectionsOf = oncePerRun(
+  async (test): Promise<readonly Detection[]> => ask(test, await test.fork(), { limitMs: 30_000, together: false, cases }),
+);
 
 async function ask(
   test: Test,

@@ -4,19 +4,17 @@ import { type SignedState, STATE_BUNDLE_DOMAIN, type VerifyAnswer } from "../../
 import type { GpuAttestState } from "../../services-src/kit/api/gpu-integrity.ts";
 import type { Incident } from "../../services-src/kit/api/incidents.ts";
 import { isSignedBy } from "../../services-src/kit/signing.ts";
+import { ENROL, PROFILE } from "../vm/enrolment.ts";
 import { expectEqual, expectMatch, expectNoMatch, expectTrue } from "../vm/expect.ts";
 import type { Machine } from "../vm/machine.ts";
 import { askService, documentOf, SERVICES, type ServiceName, unitOf } from "../vm/services.ts";
 import type { Scenario } from "../vm/suite.ts";
 import { heldBy, startTargets } from "../vm/targets.ts";
 
-const PROFILE = "/var/lib/secure-ai/tpm-attestation/profile.json";
 /** How long the recorder is away. */
 const RECORDER_DOWN_MS = 60_000;
 /** Proportional set size of the five services together. */
 const MAX_FOOTPRINT_BYTES = 260_000_000;
-const ENROL =
-  "/usr/bin/node --jitless --no-expose-wasm --disallow-code-generation-from-strings /usr/libexec/secure-ai/secai-enrol.mjs";
 
 const verify = async (machine: Machine) => askService(machine, "runtime-attestor", { path: "/api/v1/verify" });
 const incidents = async (machine: Machine) =>

@@ -12,17 +12,15 @@ import { signStatement } from "../../attest/sign/sign.ts";
 import type { SignedState, VerifyAnswer } from "../../services-src/kit/api/attestation.ts";
 import { type HardwareProfile, STATEMENT_SUFFIX } from "../../services-src/kit/api/enrolment.ts";
 import { RawDisk } from "../vm/disk.ts";
+import { ENROL, PROFILE } from "../vm/enrolment.ts";
 import { expectEqual, expectMatch, expectTrue } from "../vm/expect.ts";
 import type { Machine } from "../vm/machine.ts";
 import { askService, documentOf, unitOf } from "../vm/services.ts";
 import { type BuiltUpdate, buildUpdate, placeUpdate, UPDATE_VERSION } from "../vm/slot.ts";
 import type { Scenario, Test } from "../vm/suite.ts";
 
-const PROFILE = "/var/lib/secure-ai/tpm-attestation/profile.json";
 const STATEMENTS = "/var/lib/secure-ai/tpm-attestation/statements";
 const AUDIT_LOG = "/var/lib/secure-ai/runtime-attestor/runtime-attestor-audit.jsonl";
-const ENROL =
-  "/usr/bin/node --jitless --no-expose-wasm --disallow-code-generation-from-strings /usr/libexec/secure-ai/secai-enrol.mjs";
 const BOOT_ENTRIES =
   "mkdir -p /run/secai-esp && umount /dev/disk/by-partlabel/esp 2>/dev/null; mount -o ro /dev/disk/by-partlabel/esp /run/secai-esp && ls /run/secai-esp/EFI/Linux";
 

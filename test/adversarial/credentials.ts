@@ -9,9 +9,9 @@ import { endpoints as runtimeAttestor } from "../../services-src/runtime-attesto
 import type { MatrixAnswer, MatrixQuestion } from "../guest/matrix.ts";
 import { expectEqual, expectTrue } from "../vm/expect.ts";
 import { GUEST_NODE, pushProgram } from "../vm/guest-program.ts";
+import { oncePerRun } from "../vm/once.ts";
 import { SERVICES, type ServiceName } from "../vm/services.ts";
-import type { Scenario, Test } from "../vm/suite.ts";
-import type { World } from "../vm/world.ts";
+import type { Scenario } from "../vm/suite.ts";
 
 const PROGRAM = fileURLToPath(new URL("../guest/matrix.ts", import.meta.url));
 /** Wrong for this service, wrong for this endpoint, and too many of either. */
@@ -47,16 +47,8 @@ const credentials: readonly string[] = [
   ...new Set([...Object.values(tokens).flatMap((files) => Object.values<string>(files)), ...Object.values(containmentTokens)]),
 ];
 
-const matrices = new WeakMap<World, Promise<MatrixAnswer>>();
-
-/** Once a run, in one machine: every credential at every door. */
-function matrixOf(test: Test): Promise<MatrixAnswer> {
-  const known = matrices.get(test.world) ?? askAll(test);
-  matrices.set(test.world, known);
-  return known;
-}
-
-async function askAll(test: Test): Promise<MatrixAnswer> {
+/** In one machine: every credential at every door. */
+const matrixOf = oncePerRun(async (test): Promise<MatrixAnswer> => {
   const machine = await test.fork();
   const program = await pushProgram(machine, PROGRAM, "matrix");
   const question: MatrixQuestion = {
@@ -65,7 +57,7 @@ async function askAll(test: Test): Promise<MatrixAnswer> {
   };
   const options = { stdin: JSON.stringify(question), timeoutMs: test.bench.limits.settle * 2 };
   return JSON.parse(await machine.succeeds(`${GUEST_NODE} ${program}`, options)) as MatrixAnswer;
-}
+});
 
 export const credentialScenarios: readonly Scenario[] = credentials.map((file, row) => {
   const own = doors.filter(({ keys }) => keys.includes(file));

@@ -1,18 +1,16 @@
 import type { SignedState, StateBundle } from "../../services-src/kit/api/attestation.ts";
+import { ENROL, PROFILE } from "../vm/enrolment.ts";
 import { VmError } from "../vm/errors.ts";
 import { expectEqual, expectTrue } from "../vm/expect.ts";
 import type { Machine } from "../vm/machine.ts";
+import { oncePerRun } from "../vm/once.ts";
 import { askService, documentOf, unitOf } from "../vm/services.ts";
-import type { Scenario, Test } from "../vm/suite.ts";
-import type { World } from "../vm/world.ts";
+import type { Scenario } from "../vm/suite.ts";
 
 // Against a machine that was enrolled, by root in it: what its attestor says of itself afterwards.
 
-const PROFILE = "/var/lib/secure-ai/tpm-attestation/profile.json";
 const STATE = "/var/lib/secure-ai/runtime-attestor";
 const KEPT = "/run/secai-test/profile.json";
-const ENROL =
-  "/usr/bin/node --jitless --no-expose-wasm --disallow-code-generation-from-strings /usr/libexec/secure-ai/secai-enrol.mjs enrol --accept-addon --yes";
 const BACK = `cat ${KEPT} > ${PROFILE}`;
 const POLICY = "/etc/secure-ai/policy/policy.yaml";
 
@@ -109,21 +107,15 @@ interface Seen {
   readonly after: StateBundle | undefined;
 }
 
-const runs = new WeakMap<World, Promise<readonly Seen[]>>();
-
-/** Once a run, in one machine: enrolled, then attacked in one way after the other, each put back. */
-function runOf(test: Test): Promise<readonly Seen[]> {
-  const known = runs.get(test.world) ?? attackAll(test);
-  runs.set(test.world, known);
-  return known;
-}
-
-async function attackAll(test: Test): Promise<readonly Seen[]> {
+/** In one machine: enrolled, then attacked in one way after the other, each put back. */
+const runOf = oncePerRun(async (test): Promise<readonly Seen[]> => {
   const machine = await test.fork();
   const timeoutMs = test.bench.limits.settle;
   // It would contain what happens here, which is another suite's subject.
   await machine.succeeds(`systemctl stop ${unitOf("integrity-monitor")}`, { timeoutMs });
-  await machine.succeeds(`${ENROL} && mkdir -p /run/secai-test && cp -p ${PROFILE} ${KEPT}`, { timeoutMs });
+  await machine.succeeds(`${ENROL} enrol --accept-addon --yes && mkdir -p /run/secai-test && cp -p ${PROFILE} ${KEPT}`, {
+    timeoutMs,
+  });
   expectEqual((await refresh(machine, 0)).state, "attested", "the enrolled machine, as a control");
   const seen: Seen[] = [];
   for (const [index, { id, tamper, restore, atStart }] of attacks.entries()) {
@@ -133,7 +125,7 @@ async function attackAll(test: Test): Promise<readonly Seen[]> {
     seen.push({ id, bundle, after: restore === undefined ? undefined : await refresh(machine, 2 * index + 2) });
   }
   return seen;
-}
+});
 
 async function published(machine: Machine): Promise<StateBundle> {
   return documentOf<SignedState>(await askService(machine, "runtime-attestor", { path: "/api/v1/attest" })).bundle;

@@ -26,7 +26,7 @@ const doors: readonly Door[] = [
     service: "integrity-monitor",
     path: "/api/v1/release",
     token: "integrity-rebaseline.token",
-    body: { incident_id: "INC-20260101-0001", binding: "77".repeat(32) },
+    body: { action: "release", incident_id: "INC-20260101-0001", binding: "77".repeat(32) },
   },
   {
     service: "incident-recorder",

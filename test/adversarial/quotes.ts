@@ -6,8 +6,8 @@ import { withSite } from "../../attest/verify/runtime-policy.ts";
 import { fingerprintOf, judge, policyFor, runtimeVerdict } from "../vm/attest.ts";
 import { VmError } from "../vm/errors.ts";
 import { expectEqual, expectTrue } from "../vm/expect.ts";
+import { oncePerRun } from "../vm/once.ts";
 import type { Scenario, Test } from "../vm/suite.ts";
-import type { World } from "../vm/world.ts";
 
 // A genuine machine's own evidence, forged in every way that somebody between it and the verifier could try. The verifier has enrolled the
 // machine's attestation key.
@@ -19,20 +19,12 @@ interface Genuine {
   readonly quote: Quote;
 }
 
-const genuine = new WeakMap<World, Promise<Genuine>>();
-
-/** Once a run: what the machine answered. */
-function genuineOf(test: Test): Promise<Genuine> {
-  const known = genuine.get(test.world) ?? ask(test);
-  genuine.set(test.world, known);
-  return known;
-}
-
-async function ask(test: Test): Promise<Genuine> {
+/** What the machine answered. */
+const genuineOf = oncePerRun(async (test): Promise<Genuine> => {
   const { evidence } = await runtimeVerdict(test.release, test.bench, await test.shared(), { trust: "test" });
   if (evidence.quote === undefined) throw new VmError("CHECK_FAILED", { expected: "a quote", actual: "none" });
   return { evidence, quote: evidence.quote };
-}
+});
 
 /** The code of every check that does not pass, where this machine's own key is the enrolled one. */
 async function refusalsOf(test: Test, { evidence, quote }: Genuine, nonce: string, forged: Evidence): Promise<readonly string[]> {

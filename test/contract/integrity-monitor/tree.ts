@@ -52,16 +52,19 @@ export function setRuleset(tree: Tree, json: string): void {
   tree.write("/nft-ruleset.json", json);
 }
 
+/** Shell: a line whenever `file` changes, as long as whoever started it lives. */
+const tellOf = (file: string): string => `last=$(cksum < "${file}")
+while sleep 0.2 && kill -0 "$PPID" 2>/dev/null; do
+  now=$(cksum < "${file}")
+  [ "$now" = "$last" ] || echo changed
+  last=$now
+done`;
+
 /** A fake of nft(8) as far as the monitor uses it: lists a file; as a monitor prints a line whenever that file changes. */
 const NFT = `#!/bin/sh
 here=$(dirname "$0")/../..
 if [ "$1" = monitor ]; then
-  last=$(cksum < "$here/nft-ruleset.json")
-  while sleep 0.2 && kill -0 "$PPID" 2>/dev/null; do
-    now=$(cksum < "$here/nft-ruleset.json")
-    [ "$now" = "$last" ] || echo changed
-    last=$now
-  done
+  ${tellOf("$here/nft-ruleset.json")}
   exit 0
 fi
 exec cat "$here/nft-ruleset.json"
@@ -69,13 +72,8 @@ exec cat "$here/nft-ruleset.json"
 
 /** A fake of `findmnt --poll`: a line whenever what the system shows as mounted changes. */
 const FINDMNT = `#!/bin/sh
-mounts=$(dirname "$0")/../../proc/1/mountinfo
-last=$(cksum < "$mounts")
-while sleep 0.2 && kill -0 "$PPID" 2>/dev/null; do
-  now=$(cksum < "$mounts")
-  [ "$now" = "$last" ] || echo mount
-  last=$now
-done
+here=$(dirname "$0")/../..
+${tellOf("$here/proc/1/mountinfo")}
 `;
 
 export function createTree(): Tree {
